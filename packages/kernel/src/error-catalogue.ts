@@ -1,0 +1,26 @@
+import type { ErrorEntry } from "./errors.ts";
+import { applierErrors } from "./error-codes/applier.ts";
+import { clusterErrors } from "./error-codes/cluster.ts";
+import { configErrors } from "./error-codes/config.ts";
+import { gatewayErrors } from "./error-codes/gateway.ts";
+import { journalErrors } from "./error-codes/journal.ts";
+import { platformErrors } from "./error-codes/platform.ts";
+import { postgresErrors } from "./error-codes/postgres.ts";
+import { proofErrors } from "./error-codes/proof.ts";
+
+const catalogue = {
+  ...applierErrors,
+  ...clusterErrors,
+  ...configErrors,
+  ...gatewayErrors,
+  ...journalErrors,
+  ...platformErrors,
+  ...postgresErrors,
+  ...proofErrors,
+};
+
+/** A code of the catalogue: `TM-<AREA>-<WHAT>`. Codes are never renamed or reused. */
+export type ErrorCode = keyof typeof catalogue;
+
+/** Every code with its meaning, whether it is normal, whether to retry, and what to do. */
+export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = catalogue;

@@ -1,0 +1,135 @@
+import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
+
+/**
+ * The configuration as the roles use it: checked, with defaults filled in, durations in milliseconds, sizes in bytes,
+ * relative paths resolved against the folder of tidemark.yaml. docs/configuration.md describes the file.
+ */
+export interface Config {
+  readonly version: 1;
+  /** The name of this deployment, in proofs and reports. */
+  readonly name: string;
+  /** Path of the file that it came from, for messages. */
+  readonly file: string;
+  /** Folder that keeps the state of this machine's roles. Default `./.tidemark`. */
+  readonly stateDir: string;
+  readonly services: Readonly<Record<string, ServiceConfig>>;
+  readonly stores: Readonly<Record<string, StoreConfig>>;
+  readonly journal: JournalConfig;
+  readonly gateway: GatewayConfig;
+  readonly control: ControlConfig;
+  readonly commands: Readonly<Record<string, CommandConfig>>;
+}
+
+export interface Objective {
+  readonly rpoMs: number;
+  readonly rtoMs: number;
+}
+
+export interface ServiceConfig {
+  readonly owner?: string;
+  readonly tier: "near-zero" | "critical" | "high" | "medium" | "low";
+  /** Why this much may be lost and no more. */
+  readonly why?: string;
+  readonly stores: readonly string[];
+  readonly objectives: Readonly<Partial<Record<Scenario, Objective>>>;
+}
+
+/** What happens when no synchronous member is left: block commits; go on asynchronously while the stated exposure stays within the bound; go on. */
+export type SynchronousPolicy = { readonly kind: "never-lose" } | { readonly kind: "bounded"; readonly mostLossMs: number } | { readonly kind: "available" };
+
+export interface StoreConfig {
+  readonly kind: "postgresql";
+  readonly database: string;
+  /** Owner of the database and of the tables; the applier connects as this role. */
+  readonly user: string;
+  /** File with that role's password; made with a random one when absent. */
+  readonly passwordFile: string;
+  /** SQL files run once, in order, when the database is made. */
+  readonly setup: readonly string[];
+  readonly nodes: readonly NodeConfig[];
+  /** How many copies besides the primary must have flushed before a commit returns. 0 means asynchronous. Default 1. */
+  readonly required: number;
+  readonly policy: SynchronousPolicy;
+  readonly failover: FailoverConfig;
+  /** When a write is acknowledged: once journalled, or once applied and replicated. */
+  readonly acknowledge: "journal" | "applied";
+  /** PostgreSQL settings beside Tidemark's own. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface NodeConfig {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** Address of this node's agent. */
+  readonly agent: { readonly host: string; readonly port: number };
+  readonly dataDir: string;
+  readonly domain: FailureDomain;
+}
+
+export interface FailoverConfig {
+  /** A primary that answers no probe for so long is suspected. Default 2 s. */
+  readonly suspectAfterMs: number;
+  /** An agent's lease; matters where `required` is 0 (R5). Default 5 s. */
+  readonly leaseMs: number;
+  /** Time between probes of the local PostgreSQL. Default 250 ms. */
+  readonly probeMs: number;
+}
+
+export interface JournalConfig {
+  readonly kind: "embedded";
+  readonly directory: string;
+  readonly domain: FailureDomain;
+  readonly partitions: number;
+  readonly segmentBytes: number;
+  readonly quotaBytes: number;
+  /** Acceptance stops when the file system has less than this free. */
+  readonly minimumFreeBytes: number;
+  readonly healing: { readonly windowMs: number; readonly atQuota: "shorten" | "refuse" };
+}
+
+export interface GatewayConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  readonly tokens: readonly TokenConfig[];
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly batchWrites: number;
+    /** Writes accepted and not yet durable, at most; beyond it 503. */
+    readonly pendingWrites: number;
+    /** Writes a second per token; 0 means no limit. Beyond it 429. */
+    readonly writesPerSecond: number;
+  };
+  readonly idempotency: { readonly windowMs: number; readonly count: number };
+}
+
+export type TokenScope = "write" | "read" | "operate";
+
+export interface TokenConfig {
+  readonly name: string;
+  /** File that holds the token; made with a random one when absent. */
+  readonly file: string;
+  readonly scopes: readonly TokenScope[];
+}
+
+export interface ControlConfig {
+  readonly host: string;
+  readonly port: number;
+  /** File that holds the token with which the roles speak to each other; made when absent. */
+  readonly internalTokenFile: string;
+}
+
+export interface CommandConfig {
+  readonly store: string;
+  /** JSON Pointer into the arguments to the partition key; a request's `key` overrides it. */
+  readonly key: string;
+  /** JSON Schema (2020-12) of the arguments. */
+  readonly schema: Readonly<Record<string, unknown>>;
+  /** SQL with named parameters `:name` from the arguments, besides `:id`, `:accepted_at` and `:key`. Run in order. */
+  readonly statements: readonly string[];
+  /** What becomes of later writes of a key whose write was refused for good. */
+  readonly onReject: "skip" | "stop-key";
+  /** Allows now(), random(), nextval() and the like. */
+  readonly volatile: boolean;
+}

@@ -1,0 +1,38 @@
+// Runs a development task under Node 24, whatever Node npm itself runs under. Usage: node tools/run.mjs <task> [args]
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { findNode, runtimeEnvironment } from "../packages/tidemark/bin/node-runtime.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const module_ = (path) => join(root, "node_modules", path);
+const node = findNode();
+const source = ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning"];
+const [task, ...rest] = process.argv.slice(2);
+
+/** Each task is a list of command lines, run in order; the first failure ends it. */
+const tasks = {
+  typecheck: [[module_("typescript/bin/tsc"), "-b"]],
+  lint: [[module_("oxlint/bin/oxlint"), "--type-aware", "--deny-warnings"]],
+  format: [[module_("oxfmt/bin/oxfmt"), "."]],
+  "format-check": [[module_("oxfmt/bin/oxfmt"), "--check", "."]],
+  knip: [[module_("knip/bin/knip.js")]],
+  test: [[module_("vitest/vitest.mjs"), "run"]],
+  bench: [[...source, "benchmarks/main.ts"]],
+  build: [[module_("typescript/bin/tsc"), "-b"]],
+};
+tasks.check = [...tasks.typecheck, ...tasks.lint, ...tasks["format-check"], ...tasks.knip, [module_("vitest/vitest.mjs"), "run", "--project", "tidy"]];
+
+if (task === undefined || !(task in tasks)) {
+  process.stderr.write(`Usage: node tools/run.mjs <${Object.keys(tasks).join("|")}> [arguments]\n`);
+  process.exit(64);
+}
+for (const [index, line] of tasks[task].entries()) {
+  const extra = index === tasks[task].length - 1 ? rest : [];
+  const code = await new Promise((resolve) => {
+    const child = spawn(node, [...line, ...extra], { cwd: root, stdio: "inherit", env: { ...runtimeEnvironment(), PATH: `${join(node, "..")}:${process.env.PATH}` } });
+    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
+    child.on("exit", (status, signal) => resolve(status ?? (signal === "SIGINT" ? 130 : 143)));
+  });
+  if (code !== 0) process.exit(code);
+}
