@@ -10,6 +10,8 @@ export default defineConfig({
   ...shared,
   test: {
     maxWorkers: 2,
+    reporters: ["default", "./tools/count-reporter.ts"],
+    passWithNoTests: false,
     projects: [
       { ...shared, test: { ...node, name: "unit", include: ["packages/*/src/**/*.test.ts", "benchmarks/**/*.test.ts"], exclude: ["**/*.pg.test.ts"], testTimeout: 30_000 } },
       { ...shared, test: { ...node, name: "postgres", include: ["packages/*/src/**/*.pg.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
