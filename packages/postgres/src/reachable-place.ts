@@ -1,0 +1,128 @@
+// Where a user that is not root can keep files. A clone below a home of mode 0700 is closed to the user that PostgreSQL
+// runs as; then binaries and data live in a place that it can reach, and a symbolic link stands where they were wanted.
+import { createHash } from "node:crypto";
+import { execFile } from "node:child_process";
+import { chmod, chown, lstat, mkdir, readdir, readlink, realpath, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { TidemarkError } from "@tidemark/kernel/errors";
+import type { PostgresUser } from "./unprivileged-user.ts";
+import { spawnIdentity } from "./unprivileged-user.ts";
+
+/** A folder that exists, belongs to the user and has mode 0700. `moved`: it is not the wanted one, which now is a link to it. */
+export interface ReachablePlace {
+  readonly path: string;
+  readonly moved: boolean;
+}
+
+/** Folders tried, in order, for what cannot stay where it was wanted; the name in them derives from the wanted path. */
+const OTHER_PLACES = [
+  { base: "/var/lib/tidemark", prefix: "" },
+  { base: tmpdir(), prefix: "tidemark-" },
+] as const;
+
+/**
+ * Makes sure that `user` owns a folder it can reach, `wanted` if possible. Idempotent: the same wanted path gives the
+ * same place. When it has to move, `wanted` becomes a symbolic link to the place, unless something else stands there.
+ * Rejects with TM-PG-UNREACHABLE when data already lies in `wanted` and is closed to the user: it must not look empty.
+ */
+export async function reachablePlace(wanted: string, user: PostgresUser): Promise<ReachablePlace> {
+  const path = resolve(wanted);
+  if (!user.switches) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return { path: await realpath(path), moved: false };
+  }
+  const ancestor = await deepestExisting(dirname(path));
+  if (await canEnter(ancestor, user)) {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    const target = await linkTarget(path);
+    if (target === undefined || (await canEnter(dirname(target), user))) {
+      await makeOwnFolder(target ?? path, user);
+      return { path: await realpath(path), moved: target !== undefined };
+    }
+  }
+  await refuseToHide(path);
+  const place = await otherPlace(await stableName(path, ancestor), user);
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await linkTo(path, place);
+  return { path: place, moved: true };
+}
+
+/** Whether `user` can pass through `folder` and all folders above: asked of the system, so that ACLs count as well. */
+export async function canEnter(folder: string, user: PostgresUser): Promise<boolean> {
+  return new Promise((answer) => {
+    execFile("/bin/sh", ["-c", 'cd -- "$1"', "sh", folder], { ...spawnIdentity(user), cwd: "/", env: {} }, (error) => answer(error === null));
+  });
+}
+
+/** Makes the first of the other places that can be made, owned by `user`, mode 0700. */
+async function otherPlace(name: string, user: PostgresUser): Promise<string> {
+  const faults: string[] = [];
+  for (const { base, prefix } of OTHER_PLACES) {
+    const place = join(base, prefix + name);
+    try {
+      await mkdir(base, { recursive: true, mode: 0o755 });
+      if (!(await canEnter(base, user))) throw new Error(`${base} is closed to ${user.name} as well`);
+      await makeOwnFolder(place, user);
+      return place;
+    } catch (error) {
+      faults.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  throw new TidemarkError("TM-PG-UNREACHABLE", `found no folder that user ${user.name} can reach: ${faults.join("; ")}`);
+}
+
+/** In a folder that everybody may write to, the name could have been taken by somebody else: a link, or his folder. */
+async function makeOwnFolder(path: string, user: PostgresUser): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    await chown(path, user.uid, user.gid);
+    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  const facts = await lstat(path);
+  if (!facts.isDirectory()) throw new TidemarkError("TM-PG-DATA-DIR", `${path} should be a folder and is none`);
+  if (facts.uid === user.uid) {
+    await chmod(path, 0o700);
+  } else if (facts.uid === process.getuid?.() && (await readdir(path)).length === 0) {
+    await chown(path, user.uid, user.gid);
+    await chmod(path, 0o700);
+  } else {
+    throw new TidemarkError("TM-PG-DATA-DIR", `${path} belongs to user id ${facts.uid}, not to ${user.name}`);
+  }
+}
+
+async function refuseToHide(path: string): Promise<void> {
+  const facts = await lstat(path).catch(() => undefined);
+  if (facts?.isDirectory() !== true || (await readdir(path)).length === 0) return;
+  throw new TidemarkError("TM-PG-UNREACHABLE", `${path} holds data and a folder above it is closed to the user that PostgreSQL runs as`);
+}
+
+async function linkTo(path: string, place: string): Promise<void> {
+  try {
+    await symlink(place, path);
+  } catch (error) {
+    // A link that is right already, or an empty folder or a file of the caller: the returned path is what counts.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+}
+
+async function linkTarget(path: string): Promise<string | undefined> {
+  const facts = await lstat(path).catch(() => undefined);
+  return facts?.isSymbolicLink() === true ? resolve(dirname(path), await readlink(path)) : undefined;
+}
+
+/** The same for every spelling of the same place: links above are resolved. */
+async function stableName(path: string, ancestor: string): Promise<string> {
+  const real = join(await realpath(ancestor), path.slice(ancestor.length));
+  return `${basename(path).replace(/[^\w-]/g, "")}-${createHash("sha256").update(real).digest("hex").slice(0, 16)}`.replace(/^-/, "");
+}
+
+async function deepestExisting(path: string): Promise<string> {
+  const exists = await lstat(path).then(
+    () => true,
+    () => false,
+  );
+  return exists || dirname(path) === path ? path : deepestExisting(dirname(path));
+}
