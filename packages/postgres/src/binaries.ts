@@ -36,14 +36,20 @@ export interface PostgresBinaries {
  * package of this platform is used. Rejects with TM-PG-BINARIES, or TM-PG-VERSION when `major` was asked for and
  * TIDEMARK_PG_BIN holds another.
  */
-export async function findBinaries(options?: { major?: PostgresMajor; env?: NodeJS.ProcessEnv; user?: PostgresUser }): Promise<PostgresBinaries> {
+export async function findBinaries(options?: {
+  major?: PostgresMajor;
+  env?: NodeJS.ProcessEnv;
+  user?: PostgresUser;
+}): Promise<PostgresBinaries> {
   const env = options?.env ?? process.env;
   const user = options?.user ?? choosePostgresUser(env);
   const machine = env["TIDEMARK_PG_BIN"];
   if (machine !== undefined && machine !== "") {
     const found = await describe(resolve(machine), "machine", user);
     if (options?.major !== undefined && found.major !== options.major) {
-      throw new TidemarkError("TM-PG-VERSION", `PostgreSQL ${options.major} was asked for, TIDEMARK_PG_BIN holds ${found.version}`, { details: { folder: machine } });
+      throw new TidemarkError("TM-PG-VERSION", `PostgreSQL ${options.major} was asked for, TIDEMARK_PG_BIN holds ${found.version}`, {
+        details: { folder: machine },
+      });
     }
     return found;
   }
@@ -65,7 +71,10 @@ function packageFolder(major: PostgresMajor): string {
     // The package exports its entry only, dist/index.js; its folder is two steps above.
     return dirname(dirname(createRequire(import.meta.url).resolve(name)));
   } catch (cause) {
-    throw new TidemarkError("TM-PG-BINARIES", `looked for PostgreSQL ${major} in the npm package ${name}, which is not installed`, { cause, details: { major } });
+    throw new TidemarkError("TM-PG-BINARIES", `looked for PostgreSQL ${major} in the npm package ${name}, which is not installed`, {
+      cause,
+      details: { major },
+    });
   }
 }
 
@@ -73,7 +82,11 @@ async function describe(binDir: string, source: "npm" | "machine", user: Postgre
   const path = (name: string): string => join(binDir, name);
   try {
     for (const name of ["initdb", "pg_ctl"]) await access(path(name), constants.X_OK);
-    const said = await promisify(execFile)(path("postgres"), ["--version"], { ...spawnIdentity(user), env: serverEnvironment(user), cwd: "/" });
+    const said = await promisify(execFile)(path("postgres"), ["--version"], {
+      ...spawnIdentity(user),
+      env: serverEnvironment(user),
+      cwd: "/",
+    });
     const version = /(\d+)(?:\.(\d+))?\S*/.exec(said.stdout.replace(/^.*?\) /, ""));
     if (version === null) throw new Error(`"${said.stdout.trim()}" names no version`);
     return {
@@ -86,7 +99,10 @@ async function describe(binDir: string, source: "npm" | "machine", user: Postgre
       libDir: join(dirname(binDir), "lib"),
     };
   } catch (cause) {
-    throw new TidemarkError("TM-PG-BINARIES", `could not run ${path("postgres")} as user ${user.name}`, { cause, details: { folder: binDir, user: user.name } });
+    throw new TidemarkError("TM-PG-BINARIES", `could not run ${path("postgres")} as user ${user.name}`, {
+      cause,
+      details: { folder: binDir, user: user.name },
+    });
   }
 }
 
@@ -113,7 +129,8 @@ async function makeLibraryLinks(native: string, listFile = join(native, "pg-syml
 /** The list comes with the package: a path in it may be relative to the package or to `native`, never outside of it. */
 function inside(root: string, path: string): string {
   const full = resolve(root, path);
-  if (!full.startsWith(`${root}/`)) throw new TidemarkError("TM-PG-BINARIES", `pg-symlinks.json names ${path}, which is outside of its package`);
+  if (!full.startsWith(`${root}/`))
+    throw new TidemarkError("TM-PG-BINARIES", `pg-symlinks.json names ${path}, which is outside of its package`);
   return full;
 }
 
@@ -141,7 +158,10 @@ async function copyNative(native: string, user: PostgresUser): Promise<string> {
       faults.push(error instanceof Error ? error.message : String(error));
     }
   }
-  throw new TidemarkError("TM-PG-BINARIES", `found no place for a copy of PostgreSQL that user ${user.name} can reach: ${faults.join("; ")}`);
+  throw new TidemarkError(
+    "TM-PG-BINARIES",
+    `found no place for a copy of PostgreSQL that user ${user.name} can reach: ${faults.join("; ")}`,
+  );
 }
 
 function copyPlaces(user: PostgresUser): string[] {

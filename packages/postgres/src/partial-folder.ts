@@ -54,6 +54,7 @@ async function removeLeftovers(target: string): Promise<void> {
   for (const name of await readdir(dirname(target))) {
     if (!name.startsWith(prefix)) continue;
     const maker = Number(name.slice(prefix.length));
-    if (maker === process.pid || (await processState(maker)) === "gone") await rm(join(dirname(target), name), { recursive: true, force: true });
+    if (maker === process.pid || (await processState(maker)) === "gone")
+      await rm(join(dirname(target), name), { recursive: true, force: true });
   }
 }

@@ -45,6 +45,7 @@ export function parsePostmasterPid(text: string): PostmasterPidFile {
 }
 
 function wholeNumber(line: string | undefined, what: string): number {
-  if (line === undefined || !/^-?\d{1,15}$/.test(line.trim())) throw new TidemarkError("TM-PG-PID-FILE", `read postmaster.pid: its ${what} is "${line ?? ""}"`);
+  if (line === undefined || !/^-?\d{1,15}$/.test(line.trim()))
+    throw new TidemarkError("TM-PG-PID-FILE", `read postmaster.pid: its ${what} is "${line ?? ""}"`);
   return Number(line);
 }

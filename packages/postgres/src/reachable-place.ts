@@ -51,7 +51,9 @@ export async function reachablePlace(wanted: string, user: PostgresUser): Promis
 /** Whether `user` can pass through `folder` and all folders above: asked of the system, so that ACLs count as well. */
 export async function canEnter(folder: string, user: PostgresUser): Promise<boolean> {
   return new Promise((answer) => {
-    execFile("/bin/sh", ["-c", 'cd -- "$1"', "sh", folder], { ...spawnIdentity(user), cwd: "/", env: {} }, (error) => answer(error === null));
+    execFile("/bin/sh", ["-c", 'cd -- "$1"', "sh", folder], { ...spawnIdentity(user), cwd: "/", env: {} }, (error) =>
+      answer(error === null),
+    );
   });
 }
 

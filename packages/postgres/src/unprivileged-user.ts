@@ -56,7 +56,8 @@ function lookUp(name: string): { uid: number; gid: number } | undefined {
   // Users of a directory service are not in the file; a name that could be an option is none.
   if (!/^[a-zA-Z_][\w.-]*$/.test(name)) return undefined;
   try {
-    const ask = (flag: string): number => Number(execFileSync("id", [flag, name], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
+    const ask = (flag: string): number =>
+      Number(execFileSync("id", [flag, name], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
     return { uid: ask("-u"), gid: ask("-g") };
   } catch {
     return undefined; // `id` says that there is no such user: the caller tries the next or explains.
