@@ -87,7 +87,8 @@ export interface Journal extends JournalReader {
   /**
    * Appends all entries, in order, with consecutive sequences, and resolves when they are durable (ACK-DURABLE).
    * Calls are ordered: a later call gets later sequences. Not idempotent: the caller removes duplicates before.
-   * Rejects, with nothing written, with TM-JOURNAL-FULL (quota or low disk; retry later), TM-JOURNAL-TOO-LARGE, or
+   * Rejects, with nothing written, with TM-JOURNAL-FULL (quota or low disk; retry later), TM-JOURNAL-BUSY (more bytes wait
+   * for the disk than it holds in memory; retry soon), TM-JOURNAL-TOO-LARGE, or
    * TM-JOURNAL-STOPPED; and with TM-JOURNAL-UNKNOWN when the bytes may or may not be durable (a failed write or fsync:
    * the journal stops, FAIL-STOP; the outcome is unknown, never "refused").
    */
