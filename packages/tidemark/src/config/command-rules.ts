@@ -1,0 +1,105 @@
+// What must hold for each command beyond the schema of the file: its own schema, its key, its parameters.
+import { Ajv2020 } from "ajv/dist/2020.js";
+import formatsPlugin from "ajv-formats";
+import type { CommandFile } from "./config-file.ts";
+import { fromPointer, type ConfigPath, type Finding } from "./config-problem.ts";
+import { didYouMean } from "./did-you-mean.ts";
+
+/** Parameters that every statement has besides the arguments. */
+const OWN_PARAMETERS = ["id", "accepted_at", "key"];
+
+type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** What is wrong with one command; `path` is its place. */
+export function checkCommand(command: CommandFile, path: ConfigPath, stores: readonly string[]): Finding[] {
+  const findings: Finding[] = [];
+  if (!stores.includes(command.store)) findings.push(unknownStore([...path, "store"], command.store, stores));
+  const schemaFinding = checkArgumentSchema(command.schema, [...path, "schema"]);
+  if (schemaFinding === undefined) findings.push(...checkKey(command, path), ...checkParameters(command, path));
+  else findings.push(schemaFinding);
+  if (command.sql !== undefined && command.statements !== undefined) {
+    findings.push({ path: [...path, "statements"], at: "key", code: "TM-CONFIG-COMMAND-SQL", message: "both `sql` and `statements` are given", expected: "one of them" });
+  } else if (command.sql === undefined && command.statements === undefined) {
+    findings.push({ path, at: "key", code: "TM-CONFIG-COMMAND-SQL", message: "the command has no SQL", expected: "`sql` with one statement, or `statements` with a list" });
+  }
+  return findings;
+}
+
+/** The finding for a name that is no store. */
+export function unknownStore(path: ConfigPath, name: string, stores: readonly string[]): Finding {
+  const meant = didYouMean(name, stores);
+  return { path, code: "TM-CONFIG-UNKNOWN-STORE", message: `there is no store "${name}"`, expected: meant === undefined ? `one of ${stores.join(", ")}` : `did you mean "${meant}"?` };
+}
+
+function checkArgumentSchema(schema: JsonSchema, path: ConfigPath): Finding | undefined {
+  const fault = (message: string): Finding => ({ path, code: "TM-CONFIG-COMMAND-SCHEMA", message, expected: "a JSON Schema (2020-12) with `type: object` and `properties`" });
+  if (schema["type"] !== "object") return fault("the schema of the arguments is not of `type: object`");
+  try {
+    const ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allowUnionTypes: true, allErrors: false, logger: false });
+    formatsPlugin.default(ajv);
+    ajv.compile(schema);
+    return undefined;
+  } catch (error) {
+    return fault(`the schema of the arguments is not valid: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function checkKey(command: CommandFile, path: ConfigPath): Finding[] {
+  const at = [...path, "key"];
+  const fault = (message: string, expected: string): Finding[] => [{ path: at, code: "TM-CONFIG-KEY-POINTER", message, expected }];
+  let schema: JsonSchema | undefined = command.schema;
+  const passed: string[] = [];
+  for (const step of fromPointer(command.key)) {
+    const properties = propertiesOf(schema, command.schema);
+    const next: JsonSchema | undefined = Object.hasOwn(properties, step) ? properties[step] : undefined;
+    if (next === undefined) {
+      const meant = didYouMean(step, Object.keys(properties));
+      return fault(`the key ${command.key} points to no argument of the schema`, meant === undefined ? `a pointer to one of ${Object.keys(properties).join(", ") || "the schema's properties (there are none)"}` : `did you mean "/${[...passed, meant].join("/")}"?`);
+    }
+    if (!requiredOf(schema, command.schema).includes(step)) return fault(`the key ${command.key} points to an argument that may be absent`, `"${step}" among the \`required\` of the schema`);
+    passed.push(step);
+    schema = next;
+  }
+  const types = [resolved(schema, command.schema)["type"]].flat();
+  if (types.some((type) => type !== undefined && type !== "string" && type !== "integer" && type !== "number")) {
+    return fault(`the key ${command.key} points to an argument of type ${types.join(" or ")}`, "an argument of type string, integer or number");
+  }
+  return [];
+}
+
+function propertiesOf(schema: JsonSchema | undefined, root: JsonSchema): Readonly<Record<string, JsonSchema>> {
+  return (resolved(schema, root)["properties"] ?? {}) as Readonly<Record<string, JsonSchema>>;
+}
+
+function requiredOf(schema: JsonSchema | undefined, root: JsonSchema): readonly unknown[] {
+  return (resolved(schema, root)["required"] ?? []) as readonly unknown[];
+}
+
+/** Follows `$ref` within the schema, a few steps deep: references may form a circle. */
+function resolved(schema: JsonSchema | undefined, root: JsonSchema): JsonSchema {
+  let current: JsonSchema = typeof schema === "object" && schema !== null ? schema : {};
+  for (let steps = 0; steps < 8 && typeof current["$ref"] === "string" && current["$ref"].startsWith("#"); steps++) {
+    let target: unknown = root;
+    for (const step of fromPointer(current["$ref"].slice(1))) target = (target as Record<string, unknown> | undefined)?.[step];
+    current = typeof target === "object" && target !== null ? (target as JsonSchema) : {};
+  }
+  return current;
+}
+
+/** `:name` outside of strings, quoted names, comments, casts (`::type`) and dollar quotes. */
+const PARAMETER = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$|::|:=|:([A-Za-z_]\w*)/g;
+
+function checkParameters(command: CommandFile, path: ConfigPath): Finding[] {
+  if (command.sql !== undefined && command.statements !== undefined) return [];
+  const known = [...OWN_PARAMETERS, ...Object.keys(propertiesOf(command.schema, command.schema))];
+  const findings: Finding[] = [];
+  for (const [index, sql] of (command.statements ?? (command.sql === undefined ? [] : [command.sql])).entries()) {
+    const at = command.sql === undefined ? [...path, "statements", index] : [...path, "sql"];
+    const unknown = new Set([...sql.matchAll(PARAMETER)].map((match) => match[2]).filter((name) => name !== undefined && !known.includes(name)));
+    for (const name of unknown as Set<string>) {
+      const meant = didYouMean(name, known);
+      findings.push({ path: at, code: "TM-CONFIG-COMMAND-SQL", message: `the statement uses :${name}, which is no argument of the schema`, expected: meant === undefined ? `one of ${known.map((one) => `:${one}`).join(", ")}` : `did you mean :${meant}?` });
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,187 @@
+// From the file as written to the configuration as used: defaults, milliseconds, bytes, absolute paths.
+import { dirname, join, resolve } from "node:path";
+import { assert } from "@tidemark/kernel/errors";
+import { parseDuration } from "@tidemark/kernel/duration";
+import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
+import type { Config, CommandConfig, GatewayConfig, JournalConfig, NodeConfig, Objective, ServiceConfig, StoreConfig, SynchronousPolicy } from "./config.ts";
+import type { AddressText, CommandFile, ConfigFile, DurationText, GatewayFile, JournalFile, NodeFile, ServiceFile, SizeText, StoreFile } from "./config-file.ts";
+import { isLoopback, parseAddress, type ListenAddress } from "./listen-address.ts";
+import { parseSize } from "./size.ts";
+
+/** The machine's name in failure domains when nothing else is known: loopback addresses lie on this machine. */
+export const THIS_MACHINE = "localhost";
+
+const DEFAULT_GATEWAY = "127.0.0.1:7400";
+const DEFAULT_CONTROL = "127.0.0.1:7401";
+
+/** Milliseconds of a duration that fits the schema. */
+export function durationMs(value: DurationText | undefined, byDefault: string): number {
+  const given = value ?? byDefault;
+  return typeof given === "number" ? given : parseDuration(given);
+}
+
+/** Bytes of a size that fits the schema. */
+export function sizeBytes(value: SizeText | undefined, byDefault: string): number {
+  const given = value ?? byDefault;
+  return typeof given === "number" ? given : parseSize(given);
+}
+
+/** The address of a text that was checked before. */
+export function addressOf(value: AddressText): ListenAddress {
+  const address = parseAddress(value);
+  assert(address !== undefined, `the address ${value} was checked`);
+  return address;
+}
+
+/**
+ * Fills in what the file leaves out. `written` fits the schema and the rules. Paths are resolved against the folder of
+ * `file`; `stateDir` overrides the file's (an absolute path).
+ */
+export function completeConfig(written: ConfigFile, file: string, stateDir?: string): Config {
+  const folder = dirname(resolve(file));
+  const state = stateDir ?? resolve(folder, written.stateDir ?? ".tidemark");
+  const places = { folder, state };
+  const control = addressOf(written.control?.listen ?? DEFAULT_CONTROL);
+  return {
+    version: 1,
+    name: written.name,
+    file,
+    stateDir: state,
+    services: mapValues(written.services, completeService),
+    stores: mapValues(written.stores, (store, name) => completeStore(store, name, places)),
+    journal: completeJournal(written.journal ?? {}, places),
+    gateway: completeGateway(written.gateway ?? {}, places),
+    control: { ...control, internalTokenFile: pathOf(written.control?.internalTokenFile, join("secrets", "internal.token"), places) },
+    commands: mapValues(written.commands ?? {}, completeCommand),
+  };
+}
+
+interface Places {
+  /** Folder of tidemark.yaml. */
+  readonly folder: string;
+  readonly state: string;
+}
+
+function pathOf(given: string | undefined, inState: string, places: Places): string {
+  return given === undefined ? join(places.state, inState) : resolve(places.folder, given);
+}
+
+function mapValues<From, To>(record: Readonly<Record<string, From>>, change: (value: From, name: string) => To): Record<string, To> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value, name)]));
+}
+
+function completeService(service: ServiceFile): ServiceConfig {
+  const objectives: Partial<Record<Scenario, Objective>> = {};
+  for (const [scenario, objective] of Object.entries(service.objectives)) {
+    objectives[scenario as Scenario] = { rpoMs: durationMs(objective.rpo, "0"), rtoMs: durationMs(objective.rto, "0") };
+  }
+  return {
+    ...(service.owner === undefined ? {} : { owner: service.owner }),
+    tier: service.tier,
+    ...(service.why === undefined ? {} : { why: service.why }),
+    stores: service.stores,
+    objectives,
+  };
+}
+
+/** How many copies a store requires when its file does not say. */
+export function defaultRequired(store: StoreFile): number {
+  return Object.keys(store.nodes).length > 1 ? 1 : 0;
+}
+
+function completeStore(store: StoreFile, name: string, places: Places): StoreConfig {
+  const sqlName = name.replaceAll("-", "_");
+  return {
+    kind: "postgresql",
+    database: store.database ?? sqlName,
+    user: store.user ?? sqlName,
+    passwordFile: pathOf(store.passwordFile, join("secrets", `${name}.password`), places),
+    setup: (store.setup ?? []).map((file) => resolve(places.folder, file)),
+    nodes: Object.entries(store.nodes).map(([node, written]) => completeNode(written, node, places)),
+    required: store.required ?? defaultRequired(store),
+    policy: completePolicy(store.policy),
+    failover: {
+      suspectAfterMs: durationMs(store.failover?.suspectAfter, "2s"),
+      leaseMs: durationMs(store.failover?.lease, "5s"),
+      probeMs: durationMs(store.failover?.probe, "250ms"),
+    },
+    acknowledge: store.acknowledge ?? "journal",
+    settings: mapValues(store.settings ?? {}, (value) => (typeof value === "boolean" ? (value ? "on" : "off") : String(value))),
+  };
+}
+
+function completePolicy(policy: StoreFile["policy"]): SynchronousPolicy {
+  if (typeof policy === "object") return { kind: "bounded", mostLossMs: durationMs(policy.bounded, "0") };
+  return { kind: policy ?? "never-lose" };
+}
+
+/** The failure domain of a node: what is stated, else its name as the process and its host as the machine. */
+export function nodeDomain(node: NodeFile, name: string): FailureDomain {
+  const { host } = addressOf(node.address);
+  return { process: name, machine: isLoopback(host) ? THIS_MACHINE : host, ...node.domain };
+}
+
+function completeNode(node: NodeFile, name: string, places: Places): NodeConfig {
+  return {
+    name,
+    ...addressOf(node.address),
+    agent: addressOf(node.agent),
+    dataDir: pathOf(node.dataDir, join("data", name), places),
+    domain: nodeDomain(node, name),
+  };
+}
+
+function completeJournal(journal: JournalFile, places: Places): JournalConfig {
+  return {
+    kind: "embedded",
+    directory: pathOf(journal.directory, "journal", places),
+    domain: { process: "gateway", machine: THIS_MACHINE, ...journal.domain },
+    partitions: journal.partitions ?? 8,
+    segmentBytes: sizeBytes(journal.segmentSize, "64MiB"),
+    quotaBytes: sizeBytes(journal.quota, "4GiB"),
+    minimumFreeBytes: sizeBytes(journal.minimumFree, "256MiB"),
+    healing: { windowMs: durationMs(journal.healing?.window, "24h"), atQuota: journal.healing?.atQuota ?? "shorten" },
+  };
+}
+
+function completeGateway(gateway: GatewayFile, places: Places): GatewayConfig {
+  const tokens = gateway.tokens ?? { app: { scopes: ["write", "read"] }, operator: { scopes: ["read", "operate"] } };
+  return {
+    ...addressOf(gateway.listen ?? DEFAULT_GATEWAY),
+    ...(gateway.tls === undefined ? {} : { tls: { certFile: resolve(places.folder, gateway.tls.certFile), keyFile: resolve(places.folder, gateway.tls.keyFile) } }),
+    tokens: Object.entries(tokens).map(([name, token]) => ({ name, file: pathOf(token.file, join("secrets", `${name}.token`), places), scopes: token.scopes })),
+    limits: {
+      bodyBytes: sizeBytes(gateway.limits?.body, "1MiB"),
+      batchWrites: gateway.limits?.batchWrites ?? 1_000,
+      pendingWrites: gateway.limits?.pendingWrites ?? 10_000,
+      writesPerSecond: gateway.limits?.writesPerSecond ?? 0,
+    },
+    idempotency: { windowMs: durationMs(gateway.idempotency?.window, "24h"), count: gateway.idempotency?.count ?? 1_000_000 },
+  };
+}
+
+function completeCommand(command: CommandFile): CommandConfig {
+  return {
+    store: command.store,
+    key: command.key,
+    schema: command.schema,
+    statements: command.statements ?? (command.sql === undefined ? [] : [command.sql]),
+    onReject: command.onReject ?? "skip",
+    volatile: command.volatile ?? false,
+  };
+}
+
+/** Every address that something listens on, with its place in the file. The defaults count as well. */
+export function listeners(written: ConfigFile): { path: (string | number)[]; what: string; text: AddressText }[] {
+  const found: { path: (string | number)[]; what: string; text: AddressText }[] = [
+    { path: ["gateway", "listen"], what: "the gateway", text: written.gateway?.listen ?? DEFAULT_GATEWAY },
+    { path: ["control", "listen"], what: "control", text: written.control?.listen ?? DEFAULT_CONTROL },
+  ];
+  for (const [store, { nodes }] of Object.entries(written.stores)) {
+    for (const [node, { address, agent }] of Object.entries(nodes)) {
+      found.push({ path: ["stores", store, "nodes", node, "address"], what: `PostgreSQL ${node}`, text: address });
+      found.push({ path: ["stores", store, "nodes", node, "agent"], what: `the agent of ${node}`, text: agent });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,81 @@
+import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
+import type { CommandConfig, ServiceConfig, TokenScope } from "./config.ts";
+
+// tidemark.yaml as written, once it fits the schema: what is optional may be absent, durations and sizes are text.
+
+/** `5s`, or the number 0. */
+export type DurationText = string | number;
+/** `64MiB`, or a number of bytes. */
+export type SizeText = string | number;
+/** `host:port`, or a port. */
+export type AddressText = string | number;
+
+export interface ConfigFile {
+  readonly version: 1;
+  readonly name: string;
+  readonly stateDir?: string;
+  readonly services: Readonly<Record<string, ServiceFile>>;
+  readonly stores: Readonly<Record<string, StoreFile>>;
+  readonly journal?: JournalFile;
+  readonly gateway?: GatewayFile;
+  readonly control?: { readonly listen?: AddressText; readonly internalTokenFile?: string };
+  readonly commands?: Readonly<Record<string, CommandFile>>;
+}
+
+export interface ServiceFile {
+  readonly owner?: string;
+  readonly tier: ServiceConfig["tier"];
+  readonly why?: string;
+  readonly stores: readonly string[];
+  readonly objectives: Readonly<Partial<Record<Scenario, { readonly rpo: DurationText; readonly rto: DurationText }>>>;
+}
+
+export interface StoreFile {
+  readonly kind?: "postgresql";
+  readonly database?: string;
+  readonly user?: string;
+  readonly passwordFile?: string;
+  readonly setup?: readonly string[];
+  readonly nodes: Readonly<Record<string, NodeFile>>;
+  readonly required?: number;
+  readonly policy?: "never-lose" | "available" | { readonly bounded: DurationText };
+  readonly failover?: { readonly suspectAfter?: DurationText; readonly lease?: DurationText; readonly probe?: DurationText };
+  readonly acknowledge?: "journal" | "applied";
+  readonly settings?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface NodeFile {
+  readonly address: AddressText;
+  readonly agent: AddressText;
+  readonly dataDir?: string;
+  readonly domain?: FailureDomain;
+}
+
+export interface JournalFile {
+  readonly kind?: "embedded";
+  readonly directory?: string;
+  readonly domain?: FailureDomain;
+  readonly partitions?: number;
+  readonly segmentSize?: SizeText;
+  readonly quota?: SizeText;
+  readonly minimumFree?: SizeText;
+  readonly healing?: { readonly window?: DurationText; readonly atQuota?: "shorten" | "refuse" };
+}
+
+export interface GatewayFile {
+  readonly listen?: AddressText;
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  readonly tokens?: Readonly<Record<string, { readonly scopes: readonly TokenScope[]; readonly file?: string }>>;
+  readonly limits?: { readonly body?: SizeText; readonly batchWrites?: number; readonly pendingWrites?: number; readonly writesPerSecond?: number };
+  readonly idempotency?: { readonly window?: DurationText; readonly count?: number };
+}
+
+export interface CommandFile {
+  readonly store: string;
+  readonly key: string;
+  readonly schema: Readonly<Record<string, unknown>>;
+  readonly sql?: string;
+  readonly statements?: readonly string[];
+  readonly onReject?: CommandConfig["onReject"];
+  readonly volatile?: boolean;
+}

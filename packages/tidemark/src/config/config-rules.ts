@@ -1,0 +1,183 @@
+// What must hold beyond the form of the file: names that exist, ports that do not collide, objectives that can be kept.
+import { FAILURE_DOMAIN_KINDS, SCENARIO_TAKES, SCENARIOS, type Scenario } from "../objectives/failure-domain.ts";
+import { checkCommand, unknownStore } from "./command-rules.ts";
+import { defaultRequired, durationMs, listeners, nodeDomain, sizeBytes } from "./config-defaults.ts";
+import type { ConfigFile, ServiceFile, StoreFile } from "./config-file.ts";
+import type { ConfigPath, Finding } from "./config-problem.ts";
+import { collide, isLoopback, parseAddress } from "./listen-address.ts";
+
+const MIB = 1_048_576;
+
+/** PostgreSQL settings that carry Tidemark's promises; the store's keys set them. */
+const OWN_SETTINGS: ReadonlySet<string> = new Set([
+  "archive_command", "archive_library", "archive_mode", "cluster_name", "data_directory", "external_pid_file", "fsync", "full_page_writes",
+  "hba_file", "hot_standby", "hot_standby_feedback", "ident_file", "listen_addresses", "port", "primary_conninfo", "primary_slot_name",
+  "promote_trigger_file", "recovery_min_apply_delay", "recovery_target_timeline", "restore_command", "synchronous_commit",
+  "synchronous_standby_names", "unix_socket_directories", "wal_level", "wal_log_hints",
+]);
+
+/** Whether everything at and below a path fits the schema, so that a rule may look at it. */
+export type IsSound = (...path: string[]) => boolean;
+
+/** What is wrong beyond the schema, as far as the parts that a rule looks at fit it: so that all problems come at once. */
+export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
+  const findings: Finding[] = [];
+  const storesSound = isSound("stores");
+  if (storesSound && isSound("gateway") && isSound("control")) findings.push(...checkListeners(file));
+  if (isSound("journal")) findings.push(...checkJournal(file));
+  if (isSound("gateway")) findings.push(...checkGateway(file));
+  for (const [name, store] of entriesOf(file.stores)) if (isSound("stores", name)) findings.push(...checkStore(store, ["stores", name]));
+  const stores = entriesOf(file.stores).map(([name]) => name);
+  for (const [name, service] of entriesOf(file.services)) {
+    if (!isSound("services", name)) continue;
+    for (const [index, store] of service.stores.entries()) {
+      if (!stores.includes(store)) findings.push(unknownStore(["services", name, "stores", index], store, stores));
+    }
+    findings.push(...checkContradictions(service, name));
+    if (storesSound) findings.push(...checkPromises(file, service, name));
+  }
+  for (const [name, command] of entriesOf(file.commands)) if (isSound("commands", name)) findings.push(...checkCommand(command, ["commands", name], stores));
+  return findings;
+}
+
+/** The entries of a mapping, none when something else stands there. */
+function entriesOf<T>(mapping: Readonly<Record<string, T>> | undefined): [string, T][] {
+  return typeof mapping === "object" && mapping !== null && !Array.isArray(mapping) ? Object.entries(mapping) : [];
+}
+
+function checkListeners(file: ConfigFile): Finding[] {
+  const findings: Finding[] = [];
+  const seen: { what: string; address: { host: string; port: number } }[] = [];
+  for (const { path, what, text } of listeners(file)) {
+    const address = parseAddress(text);
+    if (address === undefined) {
+      findings.push({ path, code: "TM-CONFIG-ADDRESS", message: `"${text}" is no address`, expected: "host:port with a port of 1 to 65535" });
+      continue;
+    }
+    const other = seen.find((earlier) => collide(earlier.address, address));
+    if (other !== undefined) findings.push({ path, code: "TM-CONFIG-DUPLICATE-PORT", message: `${what} would listen on port ${address.port}, where ${other.what} listens`, expected: "a port of its own" });
+    seen.push({ what, address });
+  }
+  return findings;
+}
+
+function checkJournal(file: ConfigFile): Finding[] {
+  const findings: Finding[] = [];
+  const size = (key: "segmentSize" | "quota", message: string, expected: string): Finding => ({ path: ["journal", key], code: "TM-CONFIG-SIZE", message, expected });
+  const segment = sizeBytes(file.journal?.segmentSize, "64MiB");
+  if (segment < MIB || segment > 1_024 * MIB) findings.push(size("segmentSize", `a segment of ${segment} bytes is out of range`, "1MiB to 1GiB"));
+  else if (sizeBytes(file.journal?.quota, "4GiB") < 4 * segment) findings.push(size("quota", "the quota holds fewer than four segments", `at least ${(4 * segment) / MIB}MiB, or smaller segments`));
+  return findings;
+}
+
+function checkGateway(file: ConfigFile): Finding[] {
+  const findings: Finding[] = [];
+  const body = sizeBytes(file.gateway?.limits?.body, "1MiB");
+  if (body < 1_024 || body > 64 * MIB) findings.push({ path: ["gateway", "limits", "body"], code: "TM-CONFIG-SIZE", message: `a body limit of ${body} bytes is out of range`, expected: "1KiB to 64MiB" });
+  const address = parseAddress(file.gateway?.listen ?? "127.0.0.1:7400");
+  if (address !== undefined && !isLoopback(address.host) && file.gateway?.tokens !== undefined && Object.keys(file.gateway.tokens).length === 0) {
+    findings.push({ path: ["gateway", "tokens"], code: "TM-CONFIG-PUBLIC", message: `the gateway would listen on ${address.host} without a token`, expected: "at least one token, or a loopback address" });
+  }
+  return findings;
+}
+
+function checkStore(store: StoreFile, path: ConfigPath): Finding[] {
+  const findings: Finding[] = [];
+  const others = Object.keys(store.nodes).length - 1;
+  const required = store.required ?? defaultRequired(store);
+  if (required > others) {
+    findings.push({ path: [...path, "required"], code: "TM-CONFIG-REQUIRED-COPIES", message: `${required} copies besides the primary are required, the store has ${others + 1} node${others === 0 ? "" : "s"}`, expected: `at most ${others}` });
+  }
+  if (required === 0 && store.policy === "never-lose") {
+    findings.push({ path: [...path, "policy"], code: "TM-CONFIG-OBJECTIVE", message: "the policy is never-lose, and no copy is required", expected: "`required: 1` or more, or another policy" });
+  }
+  findings.push(...checkDomains(store, path));
+  const probe = durationMs(store.failover?.probe, "250ms");
+  const suspect = durationMs(store.failover?.suspectAfter, "2s");
+  const lease = durationMs(store.failover?.lease, "5s");
+  const time = (key: string, message: string, expected: string): Finding => ({ path: [...path, "failover", key], code: "TM-CONFIG-DURATION", message, expected });
+  if (probe < 10) findings.push(time("probe", "probes would follow each other without a pause", "at least 10ms"));
+  else if (suspect < 2 * probe) findings.push(time("suspectAfter", "one missed probe would make a healthy primary suspect", `at least twice the time between probes (${2 * probe}ms)`));
+  if (lease < 2 * probe) findings.push(time("lease", "a lease would end between two probes", `at least twice the time between probes (${2 * probe}ms)`));
+  for (const name of Object.keys(store.settings ?? {})) {
+    if (OWN_SETTINGS.has(name)) findings.push({ path: [...path, "settings", name], at: "key", code: "TM-CONFIG-SETTING", message: `the setting ${name} is Tidemark's own`, expected: "settings that Tidemark does not use" });
+  }
+  return findings;
+}
+
+/** Two nodes with the very same domain fail together, whatever takes them: no copy on one counts for the other (R7). */
+function checkDomains(store: StoreFile, path: ConfigPath): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, string>();
+  for (const [name, node] of Object.entries(store.nodes)) {
+    if (parseAddress(node.address) === undefined) continue;
+    const domain = nodeDomain(node, name);
+    const text = FAILURE_DOMAIN_KINDS.map((kind) => domain[kind] ?? "").join("\0");
+    const other = seen.get(text);
+    if (other !== undefined) {
+      findings.push({ path: [...path, "nodes", name, "domain"], code: "TM-CONFIG-SAME-DOMAIN", message: `${name} lies in the same failure domains as ${other}: a copy there does not count (R7)`, expected: "a process or a machine of its own" });
+    } else seen.set(text, name);
+  }
+  return findings;
+}
+
+/** The scenarios from small to large: what the later takes away contains what the earlier takes. */
+const NESTED: readonly Scenario[] = ["process-loss", "node-loss", "zone-loss", "region-loss"];
+
+function checkContradictions(service: ServiceFile, name: string): Finding[] {
+  const findings: Finding[] = [];
+  const path = ["services", name, "objectives"];
+  const given = NESTED.filter((scenario) => service.objectives[scenario] !== undefined);
+  for (const [index, large] of given.entries()) {
+    for (const small of given.slice(0, index)) {
+      for (const figure of ["rpo", "rto"] as const) {
+        const ofLarge = durationMs(service.objectives[large]?.[figure], "0");
+        const ofSmall = durationMs(service.objectives[small]?.[figure], "0");
+        if (ofLarge < ofSmall) {
+          findings.push({ path: [...path, large, figure], code: "TM-CONFIG-OBJECTIVE", message: `${large} allows an ${figure} of ${ofLarge} ms, and ${small}, which it contains, allows ${ofSmall} ms`, expected: `at least the ${figure} of ${small}, or a smaller one there` });
+        }
+      }
+    }
+  }
+  return findings;
+}
+
+/** What the service asks of the copies of its stores: RPO 0 with `acknowledge: applied`, and the policies. */
+function checkPromises(file: ConfigFile, service: ServiceFile, name: string): Finding[] {
+  const findings: Finding[] = [];
+  for (const storeName of service.stores) {
+    const store = file.stores[storeName];
+    if (store === undefined || store.acknowledge !== "applied") continue;
+    for (const scenario of SCENARIOS) {
+      const objective = service.objectives[scenario];
+      const taken = SCENARIO_TAKES[scenario];
+      if (objective === undefined || taken === undefined) continue;
+      const rpoMs = durationMs(objective.rpo, "0");
+      findings.push(...checkPolicy(store, ["stores", storeName, "policy"], { name, scenario, rpoMs }));
+      if (rpoMs > 0) continue;
+      const required = store.required ?? defaultRequired(store);
+      const domains = Object.entries(store.nodes).filter(([, node]) => parseAddress(node.address) !== undefined).map(([node, written]) => nodeDomain(written, node)[taken]);
+      const apart = new Set(domains.filter((domain) => domain !== undefined)).size;
+      if (domains.includes(undefined)) {
+        findings.push({ path: ["stores", storeName, "nodes"], at: "key", code: "TM-CONFIG-SAME-DOMAIN", message: `service ${name} asks for RPO 0 at ${scenario}, and the ${taken} of a node of ${storeName} is not known`, expected: `a \`domain\` with \`${taken}\` on every node` });
+      } else if (apart < 2 || required === 0) {
+        findings.push({ path: ["stores", storeName, "nodes"], at: "key", code: "TM-CONFIG-SAME-DOMAIN", message: `service ${name} asks for RPO 0 at ${scenario}, and no required copy of ${storeName} lies in another ${taken} than the primary (R7)`, expected: `nodes in at least 2 different ${taken}s and \`required\` of at least 1` });
+      } else if (required > apart - 1) {
+        findings.push({ path: ["stores", storeName, "required"], code: "TM-CONFIG-SAME-DOMAIN", message: `${required} copies are required, and the nodes of ${storeName} lie in ${apart} ${taken}s: one in each counts, the primary's own does not (R7)`, expected: `at most ${apart - 1}` });
+      }
+    }
+  }
+  return findings;
+}
+
+function checkPolicy(store: StoreFile, path: ConfigPath, asked: { name: string; scenario: Scenario; rpoMs: number }): Finding[] {
+  const fault = (message: string, expected: string): Finding[] => [{ path, code: "TM-CONFIG-OBJECTIVE", message, expected }];
+  if (store.policy === "available") {
+    return fault(`service ${asked.name} bounds its loss at ${asked.scenario}, writes are acknowledged when applied, and the policy \`available\` goes on without a copy`, "`never-lose`, `bounded` within the objective, or `acknowledge: journal`");
+  }
+  if (typeof store.policy === "object" && durationMs(store.policy.bounded, "0") > asked.rpoMs) {
+    return fault(`the policy allows to lose ${durationMs(store.policy.bounded, "0")} ms, service ${asked.name} allows ${asked.rpoMs} ms at ${asked.scenario}`, `a bound of at most ${asked.rpoMs} ms`);
+  }
+  return [];
+}
+
