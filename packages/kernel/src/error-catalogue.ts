@@ -7,6 +7,7 @@ import { journalErrors } from "./error-codes/journal.ts";
 import { platformErrors } from "./error-codes/platform.ts";
 import { postgresErrors } from "./error-codes/postgres.ts";
 import { proofErrors } from "./error-codes/proof.ts";
+import { proveErrors } from "./error-codes/prove.ts";
 
 const catalogue = {
   ...applierErrors,
@@ -17,6 +18,7 @@ const catalogue = {
   ...platformErrors,
   ...postgresErrors,
   ...proofErrors,
+  ...proveErrors,
 };
 
 /** A code of the catalogue: `TM-<AREA>-<WHAT>`. Codes are never renamed or reused. */
