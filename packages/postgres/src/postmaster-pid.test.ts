@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { assert as check, property, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parsePostmasterPid } from "./postmaster-pid.ts";
 
@@ -36,8 +36,8 @@ describe("postmaster.pid", () => {
     for (let length = 0; length < firstFour.length - 4; length++) {
       expect(() => parsePostmasterPid(firstFour.slice(0, length))).toThrow(expect.objectContaining({ code: "TM-PG-PID-FILE" }));
     }
-    fc.assert(
-      fc.property(fc.string(), (text) => {
+    check(
+      property(string(), (text) => {
         try {
           parsePostmasterPid(text);
         } catch (error) {

@@ -4,12 +4,17 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import postgres from "postgres";
+import { sleep } from "@tidemark/kernel/clock";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { silentLogger } from "@tidemark/kernel/logger";
 import { Redacted } from "@tidemark/kernel/redacted";
+import { takeBaseBackup } from "../base-backup.ts";
 import type { PostgresBinaries, PostgresMajor } from "../binaries.ts";
 import { findBinaries } from "../binaries.ts";
+import type { ReplicationLogin } from "../connection.ts";
 import { EmbeddedServer } from "../embedded-server.ts";
+import { makeStandby, writePassfile } from "../make-standby.ts";
 import type { ServerSettings } from "../server-settings.ts";
 import type { PostgresUser } from "../unprivileged-user.ts";
 import { choosePostgresUser } from "../unprivileged-user.ts";
@@ -105,5 +110,106 @@ export async function startPrimary(options?: { settings?: ServerSettings }): Pro
   } catch (error) {
     await primary.dispose();
     throw error;
+  }
+}
+
+export interface TestPair extends AsyncDisposable {
+  readonly primary: TestServer;
+  readonly standby: TestServer;
+  /** Where the standby's password file stands. */
+  readonly passfile: string;
+  dispose(): Promise<void>;
+}
+
+/** The standby's application_name in {@link startPrimaryWithStandby}. */
+export const TEST_STANDBY = "standby1";
+
+/** How to log in at a test server for replication. */
+export function replicationLogin(connection: ConnectionDetails): ReplicationLogin {
+  return {
+    host: connection.host,
+    port: connection.port,
+    user: connection.user,
+    password: new Redacted(connection.password),
+    clock: systemClock,
+  };
+}
+
+/** Clones a running server into `<folder>/<name>` and makes it a standby that is configured but not started. */
+export async function cloneStandby(primary: TestServer, options?: { name?: string; settings?: ServerSettings }): Promise<TestServer> {
+  const name = options?.name ?? TEST_STANDBY;
+  const standby = await unstartedServer();
+  const { user, dataDir } = standby.server.options;
+  const passfile = join(standby.folder, "upstream.pgpass");
+  try {
+    await takeBaseBackup({ from: replicationLogin(primary.connection), targetDir: dataDir, label: name, user, slot: name });
+    await writePassfile(passfile, { user: TEST_SUPERUSER, password: new Redacted(TEST_PASSWORD) }, user);
+    const upstream = {
+      host: "127.0.0.1",
+      port: primary.connection.port,
+      user: TEST_SUPERUSER,
+      passfile,
+      applicationName: name,
+      slot: name,
+    };
+    await makeStandby(dataDir, { upstream, settings: { ...TEST_SETTINGS, ...options?.settings }, user });
+    return standby;
+  } catch (error) {
+    await standby.dispose();
+    throw error;
+  }
+}
+
+/** A running primary and a running standby that streams from it; `synchronous`: the primary waits for it at each commit. */
+export async function startPrimaryWithStandby(options: { synchronous: boolean; settings?: ServerSettings }): Promise<TestPair> {
+  const primary = await startPrimary(options.settings === undefined ? {} : { settings: options.settings });
+  let standby: TestServer | undefined;
+  const dispose = async (): Promise<void> => {
+    await standby?.dispose();
+    await primary.dispose();
+  };
+  try {
+    standby = await cloneStandby(primary, options.settings === undefined ? {} : { settings: options.settings });
+    await standby.server.start({ awaitReady: "accepting" });
+    await untilStreaming(primary, TEST_STANDBY);
+    if (options.synchronous) {
+      await primary.server.configure({ ...TEST_SETTINGS, ...options.settings, synchronous_standby_names: `FIRST 1 (${TEST_STANDBY})` });
+      primary.server.reload();
+      await untilSynchronous(primary, TEST_STANDBY);
+    }
+    return { primary, standby, passfile: join(standby.folder, "upstream.pgpass"), dispose, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** Resolves when `name` streams from the server. */
+export function untilStreaming(server: TestServer, name: string): Promise<void> {
+  return untilReplication(server, name, (row) => row?.state === "streaming");
+}
+
+/** Resolves when the server waits for `name` at each commit. */
+export function untilSynchronous(server: TestServer, name: string): Promise<void> {
+  return untilReplication(server, name, (row) => row?.state === "streaming" && row.sync_state === "sync");
+}
+
+interface ReplicationRow {
+  readonly state: string;
+  readonly sync_state: string;
+}
+
+async function untilReplication(server: TestServer, name: string, holds: (row: ReplicationRow | undefined) => boolean): Promise<void> {
+  const sql = postgres({ ...server.connection, max: 1, onnotice: () => undefined });
+  try {
+    const deadlineMs = systemClock.monotonicMs() + 20_000;
+    for (;;) {
+      const [row] = await sql<ReplicationRow[]>`select state, sync_state from pg_stat_replication where application_name = ${name}`;
+      if (holds(row)) return;
+      if (systemClock.monotonicMs() > deadlineMs) throw new Error(`${name} is still ${JSON.stringify(row)}`);
+      await sleep(systemClock, 10);
+    }
+  } finally {
+    await sql.end();
   }
 }
