@@ -1,12 +1,12 @@
-// What must hold for each command beyond the schema of the file: its own schema, its key, its parameters.
+// What must hold for each command beyond the schema of the file: its own schema, its key, its statements.
 import { Ajv2020 } from "ajv/dist/2020.js";
 import formatsPlugin from "ajv-formats";
+import { TidemarkError } from "@tidemark/kernel/errors";
+import { compileCommand } from "../gateway/command-catalogue.ts";
+import { completeCommand } from "./config-defaults.ts";
 import type { CommandFile } from "./config-file.ts";
 import { fromPointer, type ConfigPath, type Finding } from "./config-problem.ts";
 import { didYouMean } from "./did-you-mean.ts";
-
-/** Parameters that every statement has besides the arguments. */
-const OWN_PARAMETERS = ["id", "accepted_at", "key"];
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
@@ -15,7 +15,7 @@ export function checkCommand(command: CommandFile, path: ConfigPath, stores: rea
   const findings: Finding[] = [];
   if (!stores.includes(command.store)) findings.push(unknownStore([...path, "store"], command.store, stores));
   const schemaFinding = checkArgumentSchema(command.schema, [...path, "schema"]);
-  if (schemaFinding === undefined) findings.push(...checkKey(command, path), ...checkParameters(command, path));
+  if (schemaFinding === undefined) findings.push(...checkKey(command, path), ...checkStatements(command, path));
   else findings.push(schemaFinding);
   if (command.sql !== undefined && command.statements !== undefined) {
     findings.push({ path: [...path, "statements"], at: "key", code: "TM-CONFIG-COMMAND-SQL", message: "both `sql` and `statements` are given", expected: "one of them" });
@@ -86,20 +86,20 @@ function resolved(schema: JsonSchema | undefined, root: JsonSchema): JsonSchema 
   return current;
 }
 
-/** `:name` outside of strings, quoted names, comments, casts (`::type`) and dollar quotes. */
-const PARAMETER = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$|::|:=|:([A-Za-z_]\w*)/g;
-
-function checkParameters(command: CommandFile, path: ConfigPath): Finding[] {
-  if (command.sql !== undefined && command.statements !== undefined) return [];
-  const known = [...OWN_PARAMETERS, ...Object.keys(propertiesOf(command.schema, command.schema))];
+/** The statements as the gateway compiles them: parameters, volatile functions, what is not allowed at all. */
+function checkStatements(command: CommandFile, path: ConfigPath): Finding[] {
   const findings: Finding[] = [];
-  for (const [index, sql] of (command.statements ?? (command.sql === undefined ? [] : [command.sql])).entries()) {
-    const at = command.sql === undefined ? [...path, "statements", index] : [...path, "sql"];
-    const unknown = new Set([...sql.matchAll(PARAMETER)].map((match) => match[2]).filter((name) => name !== undefined && !known.includes(name)));
-    for (const name of unknown as Set<string>) {
-      const meant = didYouMean(name, known);
-      findings.push({ path: at, code: "TM-CONFIG-COMMAND-SQL", message: `the statement uses :${name}, which is no argument of the schema`, expected: meant === undefined ? `one of ${known.map((one) => `:${one}`).join(", ")}` : `did you mean :${meant}?` });
+  for (const [index, sql] of statementsOf(command).entries()) {
+    try {
+      compileCommand(String(path.at(-1)), { ...completeCommand(command), statements: [sql] });
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error;
+      findings.push({ path: command.sql === undefined ? [...path, "statements", index] : [...path, "sql"], code: error.code, message: error.message.replace(/, statement 1\b/, ""), expected: error.hint });
     }
   }
   return findings;
+}
+
+function statementsOf(command: CommandFile): readonly string[] {
+  return command.statements ?? (command.sql === undefined ? [] : [command.sql]);
 }

@@ -160,7 +160,8 @@ function completeGateway(gateway: GatewayFile, places: Places): GatewayConfig {
   };
 }
 
-function completeCommand(command: CommandFile): CommandConfig {
+/** A command as the roles use it. */
+export function completeCommand(command: CommandFile): CommandConfig {
   return {
     store: command.store,
     key: command.key,

@@ -1,5 +1,7 @@
 // What must hold beyond the form of the file: names that exist, ports that do not collide, objectives that can be kept.
-import { FAILURE_DOMAIN_KINDS, SCENARIO_TAKES, SCENARIOS, type Scenario } from "../objectives/failure-domain.ts";
+import { weakerThanObjectives } from "../gateway/durability-rule.ts";
+import { FAILURE_DOMAIN_KINDS, type Scenario } from "../objectives/failure-domain.ts";
+import type { Config } from "./config.ts";
 import { checkCommand, unknownStore } from "./command-rules.ts";
 import { defaultRequired, durationMs, listeners, nodeDomain, sizeBytes } from "./config-defaults.ts";
 import type { ConfigFile, ServiceFile, StoreFile } from "./config-file.ts";
@@ -34,7 +36,7 @@ export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
       if (!stores.includes(store)) findings.push(unknownStore(["services", name, "stores", index], store, stores));
     }
     findings.push(...checkContradictions(service, name));
-    if (storesSound) findings.push(...checkPromises(file, service, name));
+    if (storesSound) findings.push(...checkPolicies(file, service, name));
   }
   for (const [name, command] of entriesOf(file.commands)) if (isSound("commands", name)) findings.push(...checkCommand(command, ["commands", name], stores));
   return findings;
@@ -142,42 +144,33 @@ function checkContradictions(service: ServiceFile, name: string): Finding[] {
   return findings;
 }
 
-/** What the service asks of the copies of its stores: RPO 0 with `acknowledge: applied`, and the policies. */
-function checkPromises(file: ConfigFile, service: ServiceFile, name: string): Finding[] {
+/** A policy that bounds the loss must not allow more of it than the objectives that it serves. */
+function checkPolicies(file: ConfigFile, service: ServiceFile, name: string): Finding[] {
   const findings: Finding[] = [];
   for (const storeName of service.stores) {
     const store = file.stores[storeName];
-    if (store === undefined || store.acknowledge !== "applied") continue;
-    for (const scenario of SCENARIOS) {
+    if (store === undefined || store.acknowledge !== "applied" || typeof store.policy !== "object") continue;
+    const boundMs = durationMs(store.policy.bounded, "0");
+    for (const scenario of NESTED) {
       const objective = service.objectives[scenario];
-      const taken = SCENARIO_TAKES[scenario];
-      if (objective === undefined || taken === undefined) continue;
-      const rpoMs = durationMs(objective.rpo, "0");
-      findings.push(...checkPolicy(store, ["stores", storeName, "policy"], { name, scenario, rpoMs }));
-      if (rpoMs > 0) continue;
-      const required = store.required ?? defaultRequired(store);
-      const domains = Object.entries(store.nodes).filter(([, node]) => parseAddress(node.address) !== undefined).map(([node, written]) => nodeDomain(written, node)[taken]);
-      const apart = new Set(domains.filter((domain) => domain !== undefined)).size;
-      if (domains.includes(undefined)) {
-        findings.push({ path: ["stores", storeName, "nodes"], at: "key", code: "TM-CONFIG-SAME-DOMAIN", message: `service ${name} asks for RPO 0 at ${scenario}, and the ${taken} of a node of ${storeName} is not known`, expected: `a \`domain\` with \`${taken}\` on every node` });
-      } else if (apart < 2 || required === 0) {
-        findings.push({ path: ["stores", storeName, "nodes"], at: "key", code: "TM-CONFIG-SAME-DOMAIN", message: `service ${name} asks for RPO 0 at ${scenario}, and no required copy of ${storeName} lies in another ${taken} than the primary (R7)`, expected: `nodes in at least 2 different ${taken}s and \`required\` of at least 1` });
-      } else if (required > apart - 1) {
-        findings.push({ path: ["stores", storeName, "required"], code: "TM-CONFIG-SAME-DOMAIN", message: `${required} copies are required, and the nodes of ${storeName} lie in ${apart} ${taken}s: one in each counts, the primary's own does not (R7)`, expected: `at most ${apart - 1}` });
-      }
+      if (objective === undefined || durationMs(objective.rpo, "0") >= boundMs) continue;
+      findings.push({
+        path: ["stores", storeName, "policy", "bounded"],
+        code: "TM-CONFIG-OBJECTIVE",
+        message: `the policy allows to lose ${boundMs} ms, service ${name} allows ${durationMs(objective.rpo, "0")} ms at ${scenario}`,
+        expected: "a bound within the objective, `never-lose`, or `acknowledge: journal`",
+      });
     }
   }
   return findings;
 }
 
-function checkPolicy(store: StoreFile, path: ConfigPath, asked: { name: string; scenario: Scenario; rpoMs: number }): Finding[] {
-  const fault = (message: string, expected: string): Finding[] => [{ path, code: "TM-CONFIG-OBJECTIVE", message, expected }];
-  if (store.policy === "available") {
-    return fault(`service ${asked.name} bounds its loss at ${asked.scenario}, writes are acknowledged when applied, and the policy \`available\` goes on without a copy`, "`never-lose`, `bounded` within the objective, or `acknowledge: journal`");
-  }
-  if (typeof store.policy === "object" && durationMs(store.policy.bounded, "0") > asked.rpoMs) {
-    return fault(`the policy allows to lose ${durationMs(store.policy.bounded, "0")} ms, service ${asked.name} allows ${asked.rpoMs} ms at ${asked.scenario}`, `a bound of at most ${asked.rpoMs} ms`);
-  }
-  return [];
+/** Objectives that acknowledgements do not reach (R16), in a configuration that is fine otherwise. */
+export function checkDurability(config: Config): Finding[] {
+  return weakerThanObjectives(config).map(({ service, scenario, message }) => ({
+    path: ["services", service, "objectives", scenario, "rpo"],
+    code: "TM-CONFIG-DURABILITY",
+    message,
+    expected: "an RPO above 0 there, or a store with `acknowledge: applied`, `policy: never-lose` and required copies in other failure domains",
+  }));
 }
-

@@ -6,7 +6,7 @@ import { completeConfig } from "./config-defaults.ts";
 import { parseConfigDocument, type ConfigDocument } from "./config-document.ts";
 import type { ConfigFile } from "./config-file.ts";
 import { ConfigError, toPointer, type ConfigProblem, type Finding } from "./config-problem.ts";
-import { checkRules } from "./config-rules.ts";
+import { checkDurability, checkRules } from "./config-rules.ts";
 import { checkAgainstSchema } from "./config-schema.ts";
 
 export interface ConfigOptions {
@@ -27,7 +27,9 @@ export function checkConfig(text: string, file: string, options: ConfigOptions =
   const bySchema = checkAgainstSchema(document.value);
   const findings = [...bySchema, ...rulesAsFarAsSound(document.value, bySchema)];
   if (findings.length > 0) return { problems: placed(findings, document, file) };
-  return { config: completeConfig(document.value as ConfigFile, file, options.stateDir === undefined ? undefined : resolve(options.stateDir)) };
+  const config = completeConfig(document.value as ConfigFile, file, options.stateDir === undefined ? undefined : resolve(options.stateDir));
+  const tooWeak = checkDurability(config);
+  return tooWeak.length > 0 ? { problems: placed(tooWeak, document, file) } : { config };
 }
 
 /**
@@ -51,7 +53,7 @@ export async function loadConfig(file: string, options: ConfigOptions = {}): Pro
 /** A part is sound when no finding of the schema lies in it, nor at a place that contains it. */
 function rulesAsFarAsSound(value: unknown, bySchema: readonly Finding[]): Finding[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
-  const faulty = bySchema.map(({ path, code }) => (code === "TM-CONFIG-UNKNOWN-KEY" ? path.slice(0, -1) : path)).filter((path) => path.length > 0);
+  const faulty = bySchema.filter(({ path, code }) => code !== "TM-CONFIG-UNKNOWN-KEY" && path.length > 0).map(({ path }) => path);
   return checkRules(value as ConfigFile, (...part) => !faulty.some((path) => path.every((step, index) => index >= part.length || String(step) === part[index])));
 }
 
