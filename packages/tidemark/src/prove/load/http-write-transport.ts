@@ -24,7 +24,7 @@ export class HttpWriteTransport implements WriteTransport {
   attempt(intent: Intent, timeoutMs: number): Promise<AttemptResult> {
     const body = JSON.stringify({
       command: this.#command,
-      args: { number: intent.order, customer: intent.customer, amountCents: intent.amountCents },
+      args: { number: intent.order, customer: intent.customer, amount_cents: intent.amountCents },
       key: intent.customer,
       idempotencyKey: intent.idempotencyKey,
     });
