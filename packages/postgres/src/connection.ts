@@ -208,10 +208,10 @@ export class ReplicationConnection {
         },
       );
     }
-    const nonce = randomBytes(18).toString("base64");
-    this.send(saslInitialResponse(SCRAM_MECHANISM, clientFirst(nonce)));
+    const login = { password: this.#login.password.reveal(), nonce: randomBytes(18).toString("base64") };
+    this.send(saslInitialResponse(SCRAM_MECHANISM, clientFirst(login)));
     const challenge = await this.#authentication(AUTHENTICATION.saslContinue);
-    const answer = await clientFinal({ password: this.#login.password.reveal(), nonce }, challenge.data.toString("utf8"));
+    const answer = await clientFinal(login, challenge.data.toString("utf8"));
     this.send(saslResponse(answer.message));
     answer.verify((await this.#authentication(AUTHENTICATION.saslFinal)).data.toString("utf8"));
     await this.#authentication(AUTHENTICATION.ok);

@@ -16,8 +16,20 @@ export const MOST_ITERATIONS = 1_000_000;
 const GS2_HEADER = "n,,";
 const KEY_BYTES = 32;
 
-export function clientFirst(nonce: string): string {
-  return `${GS2_HEADER}n=,r=${nonce}`;
+/** What the exchange is about. PostgreSQL wants an empty user here, because it knows him from the startup message. */
+export interface ScramLogin {
+  readonly password: string;
+  /** Printable, without a comma; new for each exchange. */
+  readonly nonce: string;
+  readonly user?: string;
+}
+
+export function clientFirst(login: ScramLogin): string {
+  return GS2_HEADER + clientFirstBare(login);
+}
+
+function clientFirstBare(login: ScramLogin): string {
+  return `n=${login.user ?? ""},r=${login.nonce}`;
 }
 
 export interface ClientFinal {
@@ -27,7 +39,7 @@ export interface ClientFinal {
 }
 
 /** Answers the server's first message. Rejects with TM-PG-AUTHENTICATION when it is malformed or answers another nonce. */
-export async function clientFinal(login: { password: string; nonce: string }, serverFirst: string): Promise<ClientFinal> {
+export async function clientFinal(login: ScramLogin, serverFirst: string): Promise<ClientFinal> {
   const { nonce, salt, iterations } = parseServerFirst(serverFirst);
   if (!nonce.startsWith(login.nonce) || nonce.length === login.nonce.length)
     throw refused("the server answered another client's challenge");
@@ -35,7 +47,7 @@ export async function clientFinal(login: { password: string; nonce: string }, se
   const salted = await promisify(pbkdf2)(login.password.normalize("NFKC"), salt, iterations, KEY_BYTES, "sha256");
   const clientKey = hmac(salted, "Client Key");
   const withoutProof = `c=${Buffer.from(GS2_HEADER).toString("base64")},r=${nonce}`;
-  const signed = `n=,r=${login.nonce},${serverFirst},${withoutProof}`;
+  const signed = `${clientFirstBare(login)},${serverFirst},${withoutProof}`;
   const proof = xor(clientKey, hmac(createHash("sha256").update(clientKey).digest(), signed));
   const expected = hmac(hmac(salted, "Server Key"), signed);
   return {
