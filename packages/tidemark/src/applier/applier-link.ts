@@ -1,3 +1,4 @@
+import type { Config } from "../config/config.ts";
 import type { VerdictPayload } from "../gateway/write-payload.ts";
 
 /**
@@ -8,7 +9,12 @@ import type { VerdictPayload } from "../gateway/write-payload.ts";
 
 /** From the gateway to the applier. */
 export type ToApplier =
-  /** Records up to here are durable; sent on each advance, coalesced. The first message after the start. */
+  /**
+   * The first message after the start: what to apply to. It comes over the channel because the gateway has read and
+   * checked the configuration already, and reading it again would be part of every restart's time.
+   */
+  | { readonly type: "begin"; readonly store: string; readonly journal: string; readonly config: Config }
+  /** Records up to here are durable; sent on each advance, coalesced. The second message after the start. */
   | { readonly type: "durable"; readonly upTo: string }
   /** The verdict of request `request` stands durably at `sequence`; it may now be obeyed and shown. */
   | { readonly type: "verdict-recorded"; readonly request: number; readonly sequence: string }
