@@ -2,18 +2,16 @@
 //
 // Ordering invariant: take the lock, write the line, fsync the file (and the folder of a new one), write the head,
 // answer. One file per state folder with one chain; gateway, control and commands append to it from processes of their
-// own, one at a time. The lock is SQLite's lock on a file beside the log: the kernel releases it when its holder dies,
-// so that kill -9 leaves no stale lock behind, which a lock file would.
+// own, one at a time, under a lock (file-lock.ts) that a killed process cannot leave behind.
 import { mkdir, open, readFile, rename, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { sleep, type Clock } from "@tidemark/kernel/clock";
+import type { Clock } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { AUDIT_GENESIS, formatAuditLine, MAX_AUDIT_LINE_BYTES, nextAuditEntry, readAuditLine, type AuditEntry, type AuditHead, type AuditRecord } from "./audit-entry.ts";
+import { FileLock } from "./file-lock.ts";
 
 /** How long an append waits for other processes: each holds the lock for one write and two fsyncs. */
 const LOCK_WAIT_MS = 10_000;
-const LOCK_RETRY_MS = 5;
 
 /** The most bytes of a torn tail that are kept as evidence in the entry that reports it. */
 const TORN_TAIL_KEPT_BYTES = 4_096;
@@ -43,7 +41,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
 export class AuditLog {
   readonly file: string;
   readonly #clock: Clock;
-  readonly #lock: DatabaseSync;
+  readonly #lock: FileLock;
   /** Where the log ended when this process last saw it, and its size then: another size means that others appended. */
   #known: { head: AuditHead; bytes: number } = { head: { seq: 0, hash: AUDIT_GENESIS }, bytes: 0 };
   #line: Promise<unknown> = Promise.resolve();
@@ -53,7 +51,7 @@ export class AuditLog {
   constructor(options: AuditLogOptions) {
     this.file = options.file;
     this.#clock = options.clock;
-    this.#lock = new DatabaseSync(`${options.file}.lock`, { timeout: 0 });
+    this.#lock = new FileLock(`${options.file}.lock`, options.clock);
   }
 
   /**
@@ -94,23 +92,18 @@ export class AuditLog {
       await this.#write(line, entry, !existed);
       return entry;
     } finally {
-      this.#lock.exec("ROLLBACK");
+      this.#lock.release();
     }
   }
 
   async #acquire(): Promise<void> {
-    const deadlineMs = this.#clock.monotonicMs() + LOCK_WAIT_MS;
-    for (;;) {
-      try {
-        this.#lock.exec("BEGIN EXCLUSIVE");
-        return;
-      } catch (cause) {
-        // SQLITE_BUSY is 5, with extended codes above the low byte.
-        if (((cause as { errcode?: number }).errcode ?? 0) % 256 !== 5) throw new TidemarkError("TM-PROOF-AUDIT-IO", `could not lock the audit log ${this.file}`, { cause });
-        if (this.#clock.monotonicMs() > deadlineMs) throw new TidemarkError("TM-PROOF-AUDIT-LOCKED", `waited ${LOCK_WAIT_MS} ms for the lock of the audit log ${this.file}`, { cause });
-      }
-      await sleep(this.#clock, LOCK_RETRY_MS);
+    let acquired: boolean;
+    try {
+      acquired = await this.#lock.acquire(LOCK_WAIT_MS);
+    } catch (cause) {
+      throw new TidemarkError("TM-PROOF-AUDIT-IO", `could not lock the audit log ${this.file}`, { cause });
     }
+    if (!acquired) throw new TidemarkError("TM-PROOF-AUDIT-LOCKED", `waited ${LOCK_WAIT_MS} ms for the lock of the audit log ${this.file}`);
   }
 
   /** Learns where the log ends, and cuts a torn tail. Answers whether the file was there. */
