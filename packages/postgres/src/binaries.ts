@@ -53,14 +53,23 @@ export async function findBinaries(options?: {
     }
     return found;
   }
-  const native = join(packageFolder(options?.major ?? DEFAULT_MAJOR), "native");
-  const linked = await makeLibraryLinks(native).catch((error: NodeJS.ErrnoException) => error);
-  if (linked === undefined) {
+  return usableBinaries(join(packageFolder(options?.major ?? DEFAULT_MAJOR), "native"), user);
+}
+
+/**
+ * The binaries in `native`, the folder of a package; a copy of them in the first of `places` that serves when the library
+ * links cannot be made there or `user` cannot reach it. Rejects with TM-PG-BINARIES.
+ */
+export async function usableBinaries(native: string, user: PostgresUser, places = copyPlaces(user)): Promise<PostgresBinaries> {
+  const links = await makeLibraryLinks(native).catch((error: NodeJS.ErrnoException) => error);
+  if (links === undefined) {
     const inPlace = await describe(join(native, "bin"), "npm", user).catch((error: TidemarkError) => error);
     if (!(inPlace instanceof Error)) return inPlace;
     if (!user.switches) throw inPlace;
+  } else if (links.code !== "EACCES" && links.code !== "EROFS" && links.code !== "EPERM") {
+    throw new TidemarkError("TM-PG-BINARIES", `could not make the library links in ${native}`, { cause: links });
   }
-  return describe(join(await copyNative(native, user), "bin"), "npm", user);
+  return describe(join(await copyNative(native, { user, places }), "bin"), "npm", user);
 }
 
 /** Where npm put the package. Majors other than the default are installed under an alias, for the test matrix. */
@@ -110,8 +119,8 @@ async function describe(binDir: string, source: "npm" | "machine", user: Postgre
  * Makes the links of pg-symlinks.json that are missing. Two processes may do it at once: each link is made under a name
  * of its own and renamed into place. Rejects (EACCES, EROFS) when one is missing and the folder cannot be written to.
  */
-async function makeLibraryLinks(native: string, listFile = join(native, "pg-symlinks.json")): Promise<void> {
-  const list = JSON.parse(await readFile(listFile, "utf8")) as { source: string; target: string }[];
+async function makeLibraryLinks(native: string): Promise<void> {
+  const list = JSON.parse(await readFile(join(native, "pg-symlinks.json"), "utf8")) as { source: string; target: string }[];
   const root = dirname(native);
   for (const [index, { source, target }] of list.entries()) {
     const path = inside(root, target);
@@ -135,11 +144,12 @@ function inside(root: string, path: string): string {
 }
 
 /** Copies the native tree to where `user` can reach it; the copy is complete or absent, and reused when it is there. */
-async function copyNative(native: string, user: PostgresUser): Promise<string> {
+async function copyNative(native: string, to: { user: PostgresUser; places: readonly string[] }): Promise<string> {
+  const { user, places } = to;
   const facts = await stat(join(native, "bin", "postgres"));
   const mark = createHash("sha256").update(`${native}\0${facts.size}\0${facts.mtimeMs}\0${facts.ino}`).digest("hex").slice(0, 16);
   const faults: string[] = [];
-  for (const base of copyPlaces(user)) {
+  for (const base of places) {
     const folder = join(base, `postgres-${mark}`);
     try {
       await mkdir(base, { recursive: true, mode: 0o755 });
