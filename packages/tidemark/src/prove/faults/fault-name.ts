@@ -1,0 +1,17 @@
+/** The faults, in the order in which `--all` runs them. */
+export const FAULT_NAMES = [
+  "none",
+  "kill-primary",
+  "hang-primary",
+  "kill-gateway",
+  "kill-applier",
+  "kill-everything",
+  "lagging-standby",
+  "kill-control",
+  "kill-agent",
+  "lose-journal",
+] as const;
+
+export type FaultName = (typeof FAULT_NAMES)[number];
+
+export const DEFAULT_FAULT: FaultName = "kill-primary";
