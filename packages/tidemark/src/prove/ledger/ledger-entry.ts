@@ -37,6 +37,8 @@ export interface Intent {
 /** What identifies an acknowledged write; a repeat must get the same. */
 export interface LedgerReceipt {
   readonly id: string;
+  /** The UUID that the write's statements get as `:id`: the row carries it. */
+  readonly frozenId: string;
   readonly journal: string;
   readonly partition: number;
   /** Decimal text: a 64-bit number. */

@@ -15,7 +15,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const intent = (n: number): Intent => ({ n, purpose: "order", order: `o-${n}`, customer: "c", amountCents: 5, idempotencyKey: `k-${n}`, scheduledAtMs: 1_000 + n });
-const answer = (n: number): Answer => ({ n, kind: "acknowledged", receipt: { id: `i-${n}`, journal: "j", partition: 0, sequence: String(n) }, atMs: 2_000, latencyMs: 3, attempts: 1 });
+const answer = (n: number): Answer => ({ n, kind: "acknowledged", receipt: { id: `i-${n}`, frozenId: `f-${n}`, journal: "j", partition: 0, sequence: String(n) }, atMs: 2_000, latencyMs: 3, attempts: 1 });
 
 describe("the ledger", () => {
   it("gives back what was written, in the order of the intents", async () => {

@@ -85,10 +85,10 @@ export function readResult(status: number, text: string, retryAfter: string | un
 }
 
 function asReceipt(answer: Record<string, unknown>): LedgerReceipt | undefined {
-  const { id, journal, partition, sequence } = answer;
-  if (typeof id !== "string" || typeof journal !== "string" || typeof partition !== "number") return undefined;
+  const { id, frozenId, journal, partition, sequence } = answer;
+  if (typeof id !== "string" || typeof frozenId !== "string" || typeof journal !== "string" || typeof partition !== "number") return undefined;
   if (typeof sequence !== "string" && typeof sequence !== "number") return undefined;
-  return { id, journal, partition, sequence: String(sequence) };
+  return { id, frozenId, journal, partition, sequence: String(sequence) };
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

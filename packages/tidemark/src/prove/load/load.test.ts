@@ -9,7 +9,7 @@ import { OpenLoop } from "./open-loop.ts";
 import { MOST_AMOUNT_CENTS, OrderPlan } from "./order-plan.ts";
 import { WriteSender } from "./write-sender.ts";
 
-const receipt = { id: "i", journal: "j", partition: 0, sequence: "1" };
+const receipt = { id: "i", frozenId: "f", journal: "j", partition: 0, sequence: "1" };
 const results = fc.oneof(
   fc.constant<AttemptResult>({ kind: "not-sent", reason: "ECONNREFUSED" }),
   fc.constant<AttemptResult>({ kind: "no-answer", reason: "ECONNRESET" }),
@@ -59,7 +59,7 @@ describe("the attempt policy", () => {
 describe("an answer of the gateway", () => {
   it("is a receipt only when everything that identifies the write is in it", () => {
     expect(readResult(202, JSON.stringify({ ...receipt, sequence: 7, more: true }), undefined)).toEqual({ kind: "receipt", receipt: { ...receipt, sequence: "7" } });
-    for (const field of ["id", "journal", "partition", "sequence"]) {
+    for (const field of ["id", "frozenId", "journal", "partition", "sequence"]) {
       expect(readResult(202, JSON.stringify({ ...receipt, [field]: undefined }), undefined).kind).toBe("no-answer");
     }
     expect(readResult(200, "not json", undefined).kind).toBe("no-answer");

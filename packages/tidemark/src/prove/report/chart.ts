@@ -22,6 +22,8 @@ const LABELS = 58;
 const PANEL = 150;
 const GAP = 46;
 const BOTTOM = 34;
+/** About the width of a letter of a label, to see where it would run out of the drawing. */
+const GLYPH = 7;
 
 interface Panel {
   readonly top: number;
@@ -135,7 +137,7 @@ function drawMarks(input: ChartInput, x: (atMs: number) => number, box: { top: n
   return all
     .map(({ name, atMs, label }, index) => {
       const place = x(atMs);
-      const nearEnd = place > box.width * 0.6;
+      const nearEnd = place + label.length * GLYPH > box.width;
       const y = 12 + index * 14;
       return (
         `<line class="mark ${name}" x1="${place.toFixed(1)}" x2="${place.toFixed(1)}" y1="${y - 8}" y2="${box.bottom}"/>` +

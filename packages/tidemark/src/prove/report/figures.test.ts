@@ -9,9 +9,9 @@ const entry = (scheduledAtMs: number, latencyMs?: number): LedgerEntry => ({
   answer:
     latencyMs === undefined
       ? { n: scheduledAtMs, kind: "refused", status: 503, code: "X", atMs: scheduledAtMs, latencyMs: 1, attempts: 1 }
-      : { n: scheduledAtMs, kind: "acknowledged", receipt: { id: "i", journal: "j", partition: 0, sequence: "1" }, atMs: scheduledAtMs + latencyMs, latencyMs, attempts: 1 },
+      : { n: scheduledAtMs, kind: "acknowledged", receipt: { id: "i", frozenId: "f", journal: "j", partition: 0, sequence: "1" }, atMs: scheduledAtMs + latencyMs, latencyMs, attempts: 1 },
 });
-const row = (committedAtMs: number): TableRow => ({ order: "o", customer: "c", amountCents: 1, writeId: "i", rowId: 1, transaction: "1", committedAtMs });
+const row = (committedAtMs: number): TableRow => ({ order: "o", customer: "c", amountCents: 1, frozenId: "f", rowId: 1, transaction: "1", committedAtMs });
 
 describe("the figures of a run", () => {
   it("take the nearest rank as a percentile", () => {

@@ -26,9 +26,9 @@ export function sampleReport(options: { fault?: FaultName; lose?: number } = {})
       ledger.push({ intent, answer: { n, kind: "refused", status: 422, code: "TM-GATEWAY-INVALID", atMs: scheduledAtMs + 1, latencyMs: 1, attempts: 1 } });
       continue;
     }
-    ledger.push({ intent, answer: { n, kind: "acknowledged", receipt: { id: `id-${n}`, journal: "j", partition: 0, sequence: String(n + 1) }, atMs: scheduledAtMs + latencyMs, latencyMs, attempts: 1 } });
+    ledger.push({ intent, answer: { n, kind: "acknowledged", receipt: { id: `id-${n}`, frozenId: `f-${n}`, journal: "j", partition: 0, sequence: String(n + 1) }, atMs: scheduledAtMs + latencyMs, latencyMs, attempts: 1 } });
     const committedAtMs = scheduledAtMs > marks.faultBeganMs - 20 && scheduledAtMs < marks.faultBeganMs + 620 ? marks.faultBeganMs + 620 + random.fraction() * 300 : scheduledAtMs + 8;
-    if (!rejected && n >= (options.lose ?? 0)) rows.push({ order: intent.order, customer: intent.customer, amountCents: intent.amountCents, writeId: `id-${n}`, rowId: n, transaction: String(n), committedAtMs });
+    if (!rejected && n >= (options.lose ?? 0)) rows.push({ order: intent.order, customer: intent.customer, amountCents: intent.amountCents, frozenId: `f-${n}`, rowId: n, transaction: String(n), committedAtMs });
   }
   const sums = Map.groupBy(rows, (row) => row.customer);
   const verdict = judge({

@@ -4,7 +4,7 @@ export interface TableRow {
   readonly customer: string;
   readonly amountCents: number;
   /** The write's frozen id, as its receipt has it. */
-  readonly writeId: string;
+  readonly frozenId: string;
   /** Grows in the order of insertion. */
   readonly rowId: number;
   /** The transaction that inserted the row, and when the primary that holds it committed that. */
@@ -21,6 +21,7 @@ export interface CustomerTotal {
 
 /** A write that the database refused for good, as the gateway's API shows it. */
 export interface DeadLetter {
+  /** The id of the receipt. */
   readonly writeId: string;
   readonly reason: string;
 }

@@ -22,13 +22,13 @@ function intent(n: number, order: number, purpose: Intent["purpose"], amountCent
   return { n, purpose, order: `order-${order}`, customer: `customer-${order % 3}`, amountCents, idempotencyKey: `key-${order}`, scheduledAtMs: at + n };
 }
 function acknowledged(n: number, order: number): Answer {
-  return { n, kind: "acknowledged", receipt: { id: `id-${order}`, journal: "j", partition: order % 2, sequence: String(order + 1) }, atMs: at + n + 2, latencyMs: 2, attempts: 1 };
+  return { n, kind: "acknowledged", receipt: { id: `id-${order}`, frozenId: `frozen-${order}`, journal: "j", partition: order % 2, sequence: String(order + 1) }, atMs: at + n + 2, latencyMs: 2, attempts: 1 };
 }
 function refused(n: number, status: number): Answer {
   return { n, kind: "refused", status, code: "TM-X", atMs: at + n, latencyMs: 1, attempts: 1 };
 }
 function row(order: number, rowId: number): TableRow {
-  return { order: `order-${order}`, customer: `customer-${order % 3}`, amountCents: 500 + order, writeId: `id-${order}`, rowId, transaction: String(rowId), committedAtMs: at + order };
+  return { order: `order-${order}`, customer: `customer-${order % 3}`, amountCents: 500 + order, frozenId: `frozen-${order}`, rowId, transaction: String(rowId), committedAtMs: at + order };
 }
 
 /** A world in which each order met its fate and nothing is wrong. */
@@ -165,7 +165,7 @@ describe("a verdict", () => {
   });
 
   it("counts as altered an order that is there with other content or another id", () => {
-    const changes: ((one: TableRow) => TableRow)[] = [(one) => ({ ...one, amountCents: one.amountCents + 1 }), (one) => ({ ...one, customer: "customer-x" }), (one) => ({ ...one, writeId: "id-x" })];
+    const changes: ((one: TableRow) => TableRow)[] = [(one) => ({ ...one, amountCents: one.amountCents + 1 }), (one) => ({ ...one, customer: "customer-x" }), (one) => ({ ...one, frozenId: "frozen-x" })];
     for (const change of changes) {
       withOne("applied", (list, order) => {
         const { before, after, outcome } = spoiled(list, (world) => withTotals({ ...world, rows: world.rows.map((one) => (one.order === `order-${order}` ? change(one) : one)) }));

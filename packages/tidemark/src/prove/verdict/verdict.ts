@@ -185,8 +185,8 @@ class Judgement {
     const row = rows[0];
     if (row !== undefined) {
       if (letter !== undefined) this.#name("resurrected", { ...facts, note: `rejected (${letter.reason}), and there` });
-      if (row.customer === intent.customer && row.amountCents === intent.amountCents && row.writeId === receipt.id) this.#counts.found++;
-      else this.#name("altered", { ...facts, note: `sent ${intent.customer} ${intent.amountCents} (${receipt.id}), there ${row.customer} ${row.amountCents} (${row.writeId})` });
+      if (row.customer === intent.customer && row.amountCents === intent.amountCents && row.frozenId === receipt.frozenId) this.#counts.found++;
+      else this.#name("altered", { ...facts, note: `sent ${intent.customer} ${intent.amountCents} (${receipt.frozenId}), there ${row.customer} ${row.amountCents} (${row.frozenId})` });
     } else if (letter !== undefined) {
       this.#counts.rejected++;
       this.#reasons.set(letter.reason, (this.#reasons.get(letter.reason) ?? 0) + 1);
