@@ -2,7 +2,7 @@
 // between the libraries are made here when the package's own script was not allowed to; a package folder that cannot be
 // written to, or that the user PostgreSQL runs as cannot reach, is copied (as hard links where possible).
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { access, copyFile, link, lstat, mkdir, readFile, readdir, rename, rm, stat, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -116,22 +116,19 @@ async function describe(binDir: string, source: "npm" | "machine", user: Postgre
 }
 
 /**
- * Makes the links of pg-symlinks.json that are missing. Two processes may do it at once: each link is made under a name
- * of its own and renamed into place. Rejects (EACCES, EROFS) when one is missing and the folder cannot be written to.
+ * Makes the links of pg-symlinks.json that are missing. Two processes may do it at once: a link comes into being whole, and
+ * one that is there already is as good. Rejects (EACCES, EROFS) when one is missing and the folder cannot be written to.
  */
 async function makeLibraryLinks(native: string): Promise<void> {
   const list = JSON.parse(await readFile(join(native, "pg-symlinks.json"), "utf8")) as { source: string; target: string }[];
   const root = dirname(native);
-  for (const [index, { source, target }] of list.entries()) {
+  for (const { source, target } of list) {
     const path = inside(root, target);
-    const exists = await lstat(path).then(
-      () => true,
-      () => false,
-    );
-    if (exists) continue;
-    const temporary = `${path}.${process.pid}-${index}`;
-    await symlink(relative(dirname(path), inside(root, source)), temporary);
-    await rename(temporary, path);
+    try {
+      await symlink(relative(dirname(path), inside(root, source)), path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
   }
 }
 
@@ -154,8 +151,7 @@ async function copyNative(native: string, to: { user: PostgresUser; places: read
     try {
       await mkdir(base, { recursive: true, mode: 0o755 });
       if (!(await isOurs(folder))) {
-        const partial = `${folder}.partial-${process.pid}`;
-        await rm(partial, { recursive: true, force: true });
+        const partial = `${folder}.partial-${randomUUID()}`;
         await mkdir(partial, { mode: 0o755 });
         await copyTree(native, join(partial, "native"));
         await makeLibraryLinks(join(partial, "native"));

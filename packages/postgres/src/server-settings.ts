@@ -44,9 +44,12 @@ export async function writeSettings(dataDir: string, settings: ServerSettings, u
   await replaceFile(main, `${text.replace(/\n?$/, "\n")}\n${include}\n`, user);
 }
 
+/** Gives each replacement a file of its own, so that two at once cannot mix. */
+let replacements = 0;
+
 /** Replaces a file so that after a crash either the old or the new content is there, whole. Mode 0600, owned by `user`. */
 export async function replaceFile(path: string, content: string | Uint8Array, user: PostgresUser): Promise<void> {
-  const temporary = `${path}.new-${process.pid}`;
+  const temporary = `${path}.new-${process.pid}-${replacements++}`;
   const file = await open(temporary, "w", 0o600);
   try {
     await file.writeFile(content);
