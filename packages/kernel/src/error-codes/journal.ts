@@ -67,6 +67,12 @@ export const journalErrors = {
     retry: "never",
     hint: "Use the version of Tidemark that wrote it, or a newer one; docs/journal-format.md lists the formats.",
   },
+  "TM-JOURNAL-MISSING": {
+    meaning: "There is no journal in the folder.",
+    normal: false,
+    retry: "never",
+    hint: "Check the directory; a journal is made when its gateway starts for the first time.",
+  },
   "TM-JOURNAL-LIMITS": {
     meaning: "The limits of the journal contradict each other.",
     normal: false,
