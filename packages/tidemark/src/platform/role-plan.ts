@@ -1,0 +1,41 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Config } from "../config/config.ts";
+import type { RoleKind } from "./run-file.ts";
+
+/** One role that the supervisor keeps running. */
+export interface RolePlan {
+  readonly name: string;
+  readonly kind: RoleKind;
+  readonly node?: string;
+  /** Program and arguments. */
+  readonly command: readonly [string, ...string[]];
+  /** Roles of a smaller stage stop first: the gateway drains while PostgreSQL runs, agents stop while control answers. */
+  readonly stopStage: number;
+  /** How long a clean stop may take before the role is killed. */
+  readonly stopLimitMs: number;
+}
+
+/** Draining acknowledges what was accepted: a moment, unless the disk hangs. */
+const GATEWAY_STOP_MS = 15_000;
+/** A fast shutdown makes a checkpoint. */
+const AGENT_STOP_MS = 60_000;
+const CONTROL_STOP_MS = 10_000;
+
+/** The roles of a configuration on this machine. */
+export function planRoles(config: Config): RolePlan[] {
+  const common = ["--config", config.file, "--state-dir", config.stateDir];
+  const agents = Object.values(config.stores).flatMap((store) => store.nodes);
+  return [
+    { name: "control", kind: "control", command: selfCommand(["control", ...common]), stopStage: 2, stopLimitMs: CONTROL_STOP_MS },
+    ...agents.map(({ name }): RolePlan => ({ name: `agent-${name}`, kind: "agent", node: name, command: selfCommand(["agent", "--node", name, ...common]), stopStage: 1, stopLimitMs: AGENT_STOP_MS })),
+    { name: "gateway", kind: "gateway", command: selfCommand(["gateway", ...common]), stopStage: 0, stopLimitMs: GATEWAY_STOP_MS },
+  ];
+}
+
+/** The command line that runs this program: from its sources where they are there, else as built. */
+export function selfCommand(args: readonly string[]): [string, ...string[]] {
+  const source = fileURLToPath(new URL("../main.ts", import.meta.url));
+  const main = existsSync(source) ? ["--conditions=@tidemark/source", source] : [fileURLToPath(new URL("../main.js", import.meta.url))];
+  return [process.execPath, "--disable-warning=ExperimentalWarning", ...main, ...args];
+}
