@@ -1,4 +1,4 @@
-import { access, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { access, chown, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -165,13 +165,17 @@ describe("a base backup", () => {
   });
 
   it("refuses a server with tablespaces, naming them, before it copies anything", async () => {
-    await using other = await startPrimary({ settings: { allow_in_place_tablespaces: "on" } });
+    await using other = await startPrimary();
+    const { user } = other.server.options;
+    const location = join(other.folder, "elsewhere");
+    await mkdir(location, { mode: 0o700 });
+    if (user.switches) await chown(location, user.uid, user.gid);
     const sql = postgres({ ...other.connection, max: 1, onnotice: () => undefined });
-    await sql`create tablespace elsewhere location ''`;
+    await sql.unsafe(`create tablespace elsewhere location '${location}'`);
     await sql.end();
     await expect(takeBaseBackup({ ...request("tablespaces"), from: replicationLogin(other.connection) })).rejects.toMatchObject({
       code: "TM-PG-TABLESPACE",
-      message: expect.stringContaining("pg_tblspc/"),
+      message: expect.stringContaining(location),
     });
     expect(await absent(join(folder, "tablespaces"))).toBe(true);
   });

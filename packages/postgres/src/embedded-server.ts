@@ -57,6 +57,8 @@ export type ServerState =
 
 /** How often postmaster.pid and pg_control are looked at while something is awaited, milliseconds. */
 const POLL_MS = 4;
+/** How often it is looked whether a postmaster that should end is held by SIGSTOP, milliseconds. */
+const STOPPED_POLL_MS = 20;
 /** How long processes may take to be gone after SIGKILL, milliseconds. */
 const KILL_TIMEOUT_MS = 10_000;
 const DEFAULT_START_TIMEOUT_MS = 60_000;
@@ -177,9 +179,10 @@ export class EmbeddedServer {
     const postmaster = this.#running();
     postmaster.expectExit();
     for (const [index, step] of steps.entries()) {
-      if ((await processState(postmaster.pid)) === "stopped") break;
       postmaster.signal(STOP_SIGNAL[step.mode]);
-      if (await this.#endsWithin(postmaster, step.timeoutMs)) {
+      const end = await this.#endsWithin(postmaster, step.timeoutMs);
+      if (end === "stopped") break;
+      if (end === "ended") {
         await this.#killProcesses(postmaster.pid);
         return index === 0 ? "asked" : "immediate";
       }
@@ -347,14 +350,22 @@ export class EmbeddedServer {
     }
   }
 
-  async #endsWithin(postmaster: Postmaster, timeoutMs: number): Promise<boolean> {
-    let timer: Timer | undefined;
-    const late = new Promise<false>((resolve) => {
-      timer = this.options.clock.setTimer(timeoutMs, () => resolve(false));
-    });
-    const ended = await Promise.race([postmaster.exited.then(() => true as const), late]);
-    timer?.clear();
-    return ended;
+  /** `stopped`: it is held by SIGSTOP, which may show a moment after the signal was sent, so it is looked for again and again. */
+  async #endsWithin(postmaster: Postmaster, timeoutMs: number): Promise<"ended" | "late" | "stopped"> {
+    const { clock } = this.options;
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    for (;;) {
+      if ((await processState(postmaster.pid)) === "stopped") return "stopped";
+      const leftMs = deadlineMs - clock.monotonicMs();
+      if (leftMs <= 0) return postmaster.exit === undefined ? "late" : "ended";
+      let timer: Timer | undefined;
+      const tick = new Promise<"tick">((resolve) => {
+        timer = clock.setTimer(Math.min(leftMs, STOPPED_POLL_MS), () => resolve("tick"));
+      });
+      const first = await Promise.race([postmaster.exited, tick]);
+      timer?.clear();
+      if (first !== "tick") return "ended";
+    }
   }
 
   /** Kills whatever of this data directory still runs, the postmaster first: it would start what is killed before it. */
