@@ -28,7 +28,12 @@ function codeOf(sql: string, extra: Partial<CommandConfig> = {}): ErrorCode | un
     compiled(sql, extra);
     return undefined;
   } catch (error) {
-    if (hasCode(error, "TM-GATEWAY-COMMAND-SQL") || hasCode(error, "TM-GATEWAY-COMMAND-PARAMETER") || hasCode(error, "TM-GATEWAY-COMMAND-VOLATILE")) return error.code;
+    if (
+      hasCode(error, "TM-GATEWAY-COMMAND-SQL") ||
+      hasCode(error, "TM-GATEWAY-COMMAND-PARAMETER") ||
+      hasCode(error, "TM-GATEWAY-COMMAND-VOLATILE")
+    )
+      return error.code;
     throw error;
   }
 }
@@ -90,43 +95,95 @@ describe("parameters", () => {
 });
 
 describe("what a statement may be", () => {
-  test.each(["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "SET a = 1", "RESET ALL", "LISTEN a", "NOTIFY a", "COPY o FROM stdin", "CREATE TABLE o ()", "DROP TABLE o", "TRUNCATE o", "LOCK o", "DO $$ $$", "CALL p()", "VACUUM", "PREPARE a AS SELECT 1", "EXPLAIN SELECT 1", "", " -- nothing", "SELECT 'open", "SELECT $a$ open", "SELECT /* open", "SELECT 1; SELECT 2", "SELECT set_config('a', 'b', true)"])(
-    "%j is refused",
-    (sql) => expect(codeOf(sql)).toBe("TM-GATEWAY-COMMAND-SQL"),
-  );
+  test.each([
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT a",
+    "SET a = 1",
+    "RESET ALL",
+    "LISTEN a",
+    "NOTIFY a",
+    "COPY o FROM stdin",
+    "CREATE TABLE o ()",
+    "DROP TABLE o",
+    "TRUNCATE o",
+    "LOCK o",
+    "DO $$ $$",
+    "CALL p()",
+    "VACUUM",
+    "PREPARE a AS SELECT 1",
+    "EXPLAIN SELECT 1",
+    "",
+    " -- nothing",
+    "SELECT 'open",
+    "SELECT $a$ open",
+    "SELECT /* open",
+    "SELECT 1; SELECT 2",
+    "SELECT set_config('a', 'b', true)",
+  ])("%j is refused", (sql) => expect(codeOf(sql)).toBe("TM-GATEWAY-COMMAND-SQL"));
 
   test("a final semicolon and what is only a comment behind it are taken off", () => {
     expect(compiled("SELECT 1 ; -- done").text).toBe("SELECT 1");
   });
 
   test("an error names the command and the statement", () => {
-    expect(() => compileCommand("orders.place", command(["SELECT 1", "COMMIT"]))).toThrow('command "orders.place", statement 2 begins with "COMMIT"');
+    expect(() => compileCommand("orders.place", command(["SELECT 1", "COMMIT"]))).toThrow(
+      'command "orders.place", statement 2 begins with "COMMIT"',
+    );
   });
 
-  test.each(["SELECT now()", "SELECT NOW ()", 'SELECT "now"()', "SELECT pg_catalog.now()", "SELECT CURRENT_TIMESTAMP", "SELECT localtime(0)", "SELECT random()", "SELECT gen_random_uuid()", "SELECT nextval('s')", "SELECT clock_timestamp()", "SELECT uuidv7()", "SELECT txid_current()", "SELECT 'now'::timestamptz", "SELECT timestamp 'now'", "SELECT date 'today'"])(
-    "%s is volatile: refused, but where the command says so",
-    (sql) => {
-      expect(codeOf(sql)).toBe("TM-GATEWAY-COMMAND-VOLATILE");
-      expect(codeOf(sql, { volatile: true })).toBeUndefined();
-    },
-  );
+  test.each([
+    "SELECT now()",
+    "SELECT NOW ()",
+    'SELECT "now"()',
+    "SELECT pg_catalog.now()",
+    "SELECT CURRENT_TIMESTAMP",
+    "SELECT localtime(0)",
+    "SELECT random()",
+    "SELECT gen_random_uuid()",
+    "SELECT nextval('s')",
+    "SELECT clock_timestamp()",
+    "SELECT uuidv7()",
+    "SELECT txid_current()",
+    "SELECT 'now'::timestamptz",
+    "SELECT timestamp 'now'",
+    "SELECT date 'today'",
+  ])("%s is volatile: refused, but where the command says so", (sql) => {
+    expect(codeOf(sql)).toBe("TM-GATEWAY-COMMAND-VOLATILE");
+    expect(codeOf(sql, { volatile: true })).toBeUndefined();
+  });
 
-  test.each(["SELECT now FROM o", "SELECT app.now()", "SELECT 'now()'", 'SELECT "current_timestamp" FROM o', "SELECT o.current_date FROM o", "SELECT 'now'", "SELECT :total -- now()"])("%s is not volatile", (sql) => {
+  test.each([
+    "SELECT now FROM o",
+    "SELECT app.now()",
+    "SELECT 'now()'",
+    'SELECT "current_timestamp" FROM o',
+    "SELECT o.current_date FROM o",
+    "SELECT 'now'",
+    "SELECT :total -- now()",
+  ])("%s is not volatile", (sql) => {
     expect(codeOf(sql)).toBeUndefined();
   });
 });
 
 test("tokens join to the text that they came from, for any text", () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom("'", '"', "$", "$a$", ":", ":a", "::", "--", "/*", "*/", "\n", " ", "a", "E'", "U&'", "\\", ";", "1", ".", "é"), { maxLength: 30 }), (parts) => {
-      const sql = parts.join("");
-      let tokens;
-      try {
-        tokens = sqlTokens(sql);
-      } catch {
-        return;
-      }
-      expect(tokens.map((token) => token.text).join("")).toBe(sql);
-    }),
+    fc.property(
+      fc.array(
+        fc.constantFrom("'", '"', "$", "$a$", ":", ":a", "::", "--", "/*", "*/", "\n", " ", "a", "E'", "U&'", "\\", ";", "1", ".", "é"),
+        { maxLength: 30 },
+      ),
+      (parts) => {
+        const sql = parts.join("");
+        let tokens;
+        try {
+          tokens = sqlTokens(sql);
+        } catch {
+          return;
+        }
+        expect(tokens.map((token) => token.text).join("")).toBe(sql);
+      },
+    ),
   );
 });

@@ -45,7 +45,14 @@ const VOLATILE_FUNCTIONS = new Set(
 );
 
 /** Functions that reach around the applier's transaction; refused even where `volatile` is set. */
-const FORBIDDEN_FUNCTIONS = new Set(["set_config", "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "pg_promote", "pg_advisory_unlock_all"]);
+const FORBIDDEN_FUNCTIONS = new Set([
+  "set_config",
+  "pg_terminate_backend",
+  "pg_cancel_backend",
+  "pg_reload_conf",
+  "pg_promote",
+  "pg_advisory_unlock_all",
+]);
 
 /** The same without parentheses. */
 const VOLATILE_WORDS = new Set(["current_timestamp", "current_date", "current_time", "localtime", "localtimestamp"]);
@@ -65,7 +72,10 @@ export function compileCommands(commands: Readonly<Record<string, CommandConfig>
 /** Compiles one command; see {@link compileCommands}. */
 export function compileCommand(name: string, config: CommandConfig): CompiledCommand {
   if (config.statements.length === 0 || config.statements.length > MOST_STATEMENTS) {
-    throw new TidemarkError("TM-GATEWAY-COMMAND-SQL", `command "${name}" has ${config.statements.length} statements; it needs 1 to ${MOST_STATEMENTS}`);
+    throw new TidemarkError(
+      "TM-GATEWAY-COMMAND-SQL",
+      `command "${name}" has ${config.statements.length} statements; it needs 1 to ${MOST_STATEMENTS}`,
+    );
   }
   const statements = config.statements.map((sql, index) => new StatementCompiler(name, index + 1, config).compile(sql));
   return { name, store: config.store, key: config.key, statements, onReject: config.onReject, volatile: config.volatile };
@@ -113,10 +123,14 @@ class StatementCompiler {
     const first = tokens[0];
     if (first === undefined) throw this.#fault("TM-GATEWAY-COMMAND-SQL", "is empty");
     if (first.kind !== "word" || !ALLOWED_FIRST_WORDS.has(first.text.toLowerCase())) {
-      throw this.#fault("TM-GATEWAY-COMMAND-SQL", `begins with "${first.text}"; only ${[...ALLOWED_FIRST_WORDS].join(", ").toUpperCase()} are allowed`);
+      throw this.#fault(
+        "TM-GATEWAY-COMMAND-SQL",
+        `begins with "${first.text}"; only ${[...ALLOWED_FIRST_WORDS].join(", ").toUpperCase()} are allowed`,
+      );
     }
     for (const [index, token] of tokens.entries()) {
-      if (token.kind === "positional") throw this.#fault("TM-GATEWAY-COMMAND-PARAMETER", `uses ${token.text}; write parameters by name, such as :name`);
+      if (token.kind === "positional")
+        throw this.#fault("TM-GATEWAY-COMMAND-PARAMETER", `uses ${token.text}; write parameters by name, such as :name`);
       const call = calledFunction(tokens, index);
       if (call !== undefined && FORBIDDEN_FUNCTIONS.has(call)) {
         throw this.#fault("TM-GATEWAY-COMMAND-SQL", `calls ${call}(), which reaches around the applier's transaction`);
@@ -131,10 +145,16 @@ class StatementCompiler {
     const frozen = (FROZEN_PARAMETERS as readonly string[]).includes(name);
     const declared = this.#properties.has(name);
     if (frozen && declared) {
-      throw this.#fault("TM-GATEWAY-COMMAND-PARAMETER", `uses :${name}, which is frozen at acceptance, but its schema has a property of that name too; rename the property`);
+      throw this.#fault(
+        "TM-GATEWAY-COMMAND-PARAMETER",
+        `uses :${name}, which is frozen at acceptance, but its schema has a property of that name too; rename the property`,
+      );
     }
     if (!frozen && !declared) {
-      throw this.#fault("TM-GATEWAY-COMMAND-PARAMETER", `uses :${name}, which is neither a property of its schema (${[...this.#properties].join(", ")}) nor :id, :accepted_at or :key`);
+      throw this.#fault(
+        "TM-GATEWAY-COMMAND-PARAMETER",
+        `uses :${name}, which is neither a property of its schema (${[...this.#properties].join(", ")}) nor :id, :accepted_at or :key`,
+      );
     }
     const known = parameters.indexOf(name);
     return `$${known >= 0 ? known + 1 : parameters.push(name)}`;
@@ -161,7 +181,8 @@ function plainName(token: SqlToken): string {
 function volatileToken(tokens: readonly SqlToken[], index: number): string | undefined {
   const token = tokens[index];
   if (token === undefined) return undefined;
-  if (token.kind === "word" && tokens[index - 1]?.text !== "." && VOLATILE_WORDS.has(token.text.toLowerCase())) return token.text.toUpperCase();
+  if (token.kind === "word" && tokens[index - 1]?.text !== "." && VOLATILE_WORDS.has(token.text.toLowerCase()))
+    return token.text.toUpperCase();
   if (token.kind !== "string" || !VOLATILE_CONSTANTS.has(token.text.toLowerCase())) return undefined;
   const before = tokens[index - 1]?.text.toLowerCase() ?? "";
   return tokens[index + 1]?.text === "::" || TIME_TYPES.has(before) ? `the constant ${token.text}` : undefined;

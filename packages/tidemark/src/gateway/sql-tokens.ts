@@ -71,9 +71,11 @@ function tokenAt(sql: string, at: number): SqlToken {
   if (space !== undefined) return { kind: "space", text: space };
   if (sql.startsWith("/*", at)) return { kind: "space", text: blockComment(sql, at) };
   const prefix = matchAt(STRING_PREFIX, sql, at) ?? "";
-  if (sql[at + prefix.length] === "'") return { kind: "string", text: prefix + quotedText(sql, at + prefix.length, prefix.toLowerCase() === "e") };
+  if (sql[at + prefix.length] === "'")
+    return { kind: "string", text: prefix + quotedText(sql, at + prefix.length, prefix.toLowerCase() === "e") };
   if (sql[at] === '"') return { kind: "quoted", text: quotedText(sql, at, false) };
-  if (matchAt(/[uU]&(?=")/y, sql, at) !== undefined) return { kind: "quoted", text: sql.slice(at, at + 2) + quotedText(sql, at + 2, false) };
+  if (matchAt(/[uU]&(?=")/y, sql, at) !== undefined)
+    return { kind: "quoted", text: sql.slice(at, at + 2) + quotedText(sql, at + 2, false) };
   if (sql[at] === "$") return dollarToken(sql, at);
   if (sql.startsWith("::", at) || sql.startsWith(":=", at)) return { kind: "operator", text: sql.slice(at, at + 2) };
   const parameter = matchAt(PARAMETER, sql, at);

@@ -1,0 +1,142 @@
+import type { Clock, Timer } from "@tidemark/kernel/clock";
+import type { Logger } from "@tidemark/kernel/logger";
+import type { ApplierState, FromApplier, ToApplier } from "../applier/applier-link.ts";
+import type { Config } from "../config/config.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { ApplierChannel, ForkApplier } from "./applier-channel.ts";
+
+/** First wait before a dead applier is started again; doubled each time up to the most, reset once one has lived long enough. */
+const FIRST_RESTART_MS = 10;
+const MOST_RESTART_MS = 5_000;
+const HEALTHY_MS = 10_000;
+/** The frontier is told at most so often: at thousands of fsyncs a second a message for each would cost more than it tells. */
+const FRONTIER_INTERVAL_MS = 1;
+/** The transaction in hand may take so long at a stop; then the process is ended. */
+const STOP_MS = 10_000;
+
+type Told = Exclude<FromApplier, { type: "state" }>;
+
+/** What is known of an applier for the status page. */
+export interface ApplierFacts {
+  readonly pid: number | undefined;
+  readonly state: ApplierState;
+  readonly restarts: number;
+}
+
+interface ApplierProcessParts {
+  readonly store: string;
+  readonly config: Config;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly fork: ForkApplier;
+  /** Takes in everything that the applier says but its state. */
+  readonly onMessage: (message: Told, reply: (message: ToApplier) => void) => void;
+}
+
+/** Keeps one store's applier running: starts it, tells it the durable frontier, starts it again when it dies. */
+export class ApplierProcess {
+  readonly #parts: ApplierProcessParts;
+  #channel: ApplierChannel | undefined;
+  #state: ApplierState = { state: "starting" };
+  #paused = false;
+  #restarts = 0;
+  #delayMs = FIRST_RESTART_MS;
+  #startedMs = 0;
+  #frontierTimer: Timer | undefined;
+  #restartTimer: Timer | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #stopped: (() => void) | undefined;
+  #stopping = false;
+
+  constructor(parts: ApplierProcessParts) {
+    this.#parts = parts;
+  }
+
+  get facts(): ApplierFacts {
+    return { pid: this.#channel?.pid, state: this.#state, restarts: this.#restarts };
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#parts.journal.onDurable(() => this.#frontierMoved());
+    this.#fork();
+  }
+
+  /** Sends an operator's word; false when no process is there to hear it. */
+  tell(message: ToApplier): boolean {
+    if (message.type === "pause") this.#paused = message.paused;
+    if (this.#channel === undefined) return false;
+    this.#channel.send(message);
+    return true;
+  }
+
+  /** Lets the transaction in hand finish and ends the process; resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#unsubscribe?.();
+    this.#frontierTimer?.clear();
+    this.#restartTimer?.clear();
+    const channel = this.#channel;
+    if (channel === undefined) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#parts.clock.setTimer(STOP_MS, () => channel.kill());
+      this.#stopped = () => {
+        timer.clear();
+        resolve();
+      };
+      channel.send({ type: "stop" });
+    });
+  }
+
+  #fork(): void {
+    const { store, journal, config, clock } = this.#parts;
+    this.#startedMs = clock.monotonicMs();
+    this.#state = { state: "starting" };
+    let current: ApplierChannel | undefined;
+    let gone = false;
+    current = this.#parts.fork({
+      onMessage: (message) => {
+        if (!gone) this.#heard(message, (reply) => current?.send(reply));
+      },
+      onExit: (how) => {
+        gone = true;
+        this.#ended(how);
+      },
+    });
+    if (gone) return;
+    this.#channel = current;
+    current.send({ type: "begin", store, journal: journal.id, config });
+    this.#tellFrontier();
+    if (this.#paused) current.send({ type: "pause", paused: true });
+  }
+
+  #heard(message: FromApplier, reply: (message: ToApplier) => void): void {
+    if (message.type !== "state") return this.#parts.onMessage(message, reply);
+    if (message.state.state !== this.#state.state)
+      this.#parts.logger.info({ store: this.#parts.store, applier: message.state }, `applier is ${message.state.state}`);
+    this.#state = message.state;
+  }
+
+  #ended(how: { code: number | null; signal: string | null }): void {
+    this.#channel = undefined;
+    this.#state = { state: "starting" };
+    if (this.#stopping) return this.#stopped?.();
+    const { clock, logger, store } = this.#parts;
+    if (clock.monotonicMs() - this.#startedMs >= HEALTHY_MS) this.#delayMs = FIRST_RESTART_MS;
+    logger.warn({ store, ...how, delayMs: this.#delayMs }, "the applier ended, starting another");
+    this.#restarts++;
+    this.#restartTimer = clock.setTimer(this.#delayMs, () => this.#fork());
+    this.#delayMs = Math.min(this.#delayMs * 2, MOST_RESTART_MS);
+  }
+
+  #frontierMoved(): void {
+    this.#frontierTimer ??= this.#parts.clock.setTimer(FRONTIER_INTERVAL_MS, () => {
+      this.#frontierTimer = undefined;
+      this.#tellFrontier();
+    });
+  }
+
+  #tellFrontier(): void {
+    this.#channel?.send({ type: "durable", upTo: String(this.#parts.journal.extent().durable) });
+  }
+}

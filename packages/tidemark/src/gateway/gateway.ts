@@ -1,0 +1,213 @@
+import type { FastifyInstance } from "fastify";
+import type { Clock } from "@tidemark/kernel/clock";
+import type { Logger } from "@tidemark/kernel/logger";
+import type { Random } from "@tidemark/kernel/random";
+import type { Sequence } from "@tidemark/kernel/brands";
+import type { FromApplier, ToApplier } from "../applier/applier-link.ts";
+import type { Config } from "../config/config.ts";
+import type { Journal } from "../journal/journal.ts";
+import { Acceptance } from "./acceptance.ts";
+import { Access, demandSafeAddress, isLoopback, type LoadedToken } from "./access.ts";
+import type { ForkApplier } from "./applier-channel.ts";
+import { ApplierProcess } from "./applier-process.ts";
+import { compileValidators } from "./argument-validator.ts";
+import { compileCommands } from "./command-catalogue.ts";
+import { DeadLetters, type AuditPort } from "./dead-letters.ts";
+import { demandObjectives } from "./durability-rule.ts";
+import { GatewayMetrics } from "./gateway-metrics.ts";
+import type { StatusParts } from "./gateway-status.ts";
+import { createHttpServer } from "./http-server.ts";
+import { IdempotencyWindow } from "./idempotency-window.ts";
+import { scanJournal } from "./journal-scan.ts";
+import { addOperatorRoutes } from "./operator-routes.ts";
+import { Outcomes } from "./outcomes.ts";
+import { RateLimits } from "./rate-limits.ts";
+import { ReceiptWriter } from "./receipt.ts";
+import { addStatusRoutes } from "./status-routes.ts";
+import { StoreControl } from "./store-control.ts";
+import { VerdictIndex } from "./verdict-index.ts";
+import { VerdictJournal } from "./verdict-journal.ts";
+import { WriteLookup } from "./write-lookup.ts";
+import { addWriteRoutes } from "./write-routes.ts";
+import { WriteService } from "./write-service.ts";
+
+/** What a gateway is made of and stands in. The journal is open; the gateway closes it. */
+export interface GatewayWorld {
+  readonly config: Config;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly audit: AuditPort;
+  /** The tokens of the configuration and the one that the roles use among themselves. */
+  readonly tokens: readonly LoadedToken[];
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  readonly forkApplier: ForkApplier;
+  readonly process: StatusParts["process"];
+}
+
+/** A gateway that is ready to listen. */
+export interface Gateway {
+  readonly app: FastifyInstance;
+  /** Takes no more writes, answers those in hand, ends the appliers, closes the journal. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** How long the writes in hand, and those that somebody waits for, may take at a stop. */
+const DRAIN_MS = 10_000;
+
+/**
+ * Puts a gateway together and reads the journal for what it has to know before it accepts anything. Throws
+ * TM-GATEWAY-ADDRESS, TM-GATEWAY-WEAKER-THAN-OBJECTIVE (R16) and the TM-GATEWAY-COMMAND-… codes when it must not start.
+ */
+export async function openGateway(world: GatewayWorld): Promise<Gateway> {
+  const { config, journal, clock, logger } = world;
+  demandSafeAddress(config.gateway);
+  demandObjectives(config, journal.domains);
+  const commands = compileCommands(config.commands);
+  const validators = compileValidators(config.commands);
+  const window = new IdempotencyWindow(config.gateway.idempotency);
+  const verdicts = new VerdictIndex();
+  const unfinished = await scanJournal({ journal, window, verdicts, commands, clock, logger });
+
+  const outcomes = new Outcomes(clock);
+  const receipts = new ReceiptWriter({ journalId: journal.id, journalDomains: journal.domains, config });
+  const appliedFirst = new Set(Object.keys(config.stores).filter((name) => config.stores[name]?.acknowledge === "applied"));
+  const acceptance = new Acceptance({ commands, validators, window, random: world.random, appliedFirst });
+  const rates = new RateLimits(config.gateway.limits.writesPerSecond, clock);
+  const writes = new WriteService({ config, commands, acceptance, journal, outcomes, verdicts, receipts, rates, clock });
+  const verdictJournal = new VerdictJournal({ journal, verdicts, outcomes, commands, clock });
+  const deadLetters = new DeadLetters({ journal, verdicts, verdictJournal, receipts, audit: world.audit, clock, logger });
+  const desk = new ApplierDesk({ config, journal, outcomes, verdictJournal, deadLetters, logger });
+  const appliers = new Map(
+    Object.keys(config.stores).map((store) => [
+      store,
+      new ApplierProcess({
+        store,
+        config,
+        journal,
+        clock,
+        logger,
+        fork: world.forkApplier,
+        onMessage: (message, reply) => desk.hear(message, reply),
+      }),
+    ]),
+  );
+  const stores = new StoreControl({ appliers, journal, verdicts, verdictJournal, receipts, audit: world.audit });
+  const status: StatusParts = {
+    config,
+    journal,
+    writes,
+    window,
+    verdicts,
+    outcomes,
+    appliers,
+    trimSafe: desk.trimSafe,
+    incidents: desk.incidents,
+    clock,
+    process: world.process,
+  };
+  const metrics = new GatewayMetrics(status);
+
+  const app = await createHttpServer({
+    access: new Access(world.tokens, config.gateway.tokens.length === 0 && isLoopback(config.gateway.host)),
+    bodyBytes: config.gateway.limits.bodyBytes,
+    ...(world.tls === undefined ? {} : { tls: world.tls }),
+    logger,
+  });
+  addWriteRoutes(app, {
+    writes,
+    lookup: new WriteLookup({ journal, outcomes, verdicts, receipts, writes }),
+    batchWrites: config.gateway.limits.batchWrites,
+    clock,
+    metrics,
+  });
+  addOperatorRoutes(app, { deadLetters, stores });
+  addStatusRoutes(app, { status, metrics });
+  await app.ready();
+  await deadLetters.resume(unfinished);
+  for (const applier of appliers.values()) applier.start();
+  let closing: Promise<void> | undefined;
+  return { app, close: () => (closing ??= closeGateway({ app, writes, outcomes, appliers, journal, clock })) };
+}
+
+/** In order: refuse new writes, answer those in hand, close connections, end the appliers, close the journal. */
+async function closeGateway(parts: {
+  app: FastifyInstance;
+  writes: WriteService;
+  outcomes: Outcomes;
+  appliers: ReadonlyMap<string, ApplierProcess>;
+  journal: Journal;
+  clock: Clock;
+}): Promise<void> {
+  const drained = parts.writes.drain();
+  const late = parts.clock.setTimer(DRAIN_MS, () => parts.outcomes.releaseAll());
+  await drained;
+  late.clear();
+  await parts.app.close();
+  await Promise.all([...parts.appliers.values()].map((applier) => applier.stop()));
+  await parts.journal.close();
+}
+
+/** Takes in what the appliers say. */
+class ApplierDesk {
+  readonly #parts: {
+    config: Config;
+    journal: Journal;
+    outcomes: Outcomes;
+    verdictJournal: VerdictJournal;
+    deadLetters: DeadLetters;
+    logger: Logger;
+  };
+  readonly trimSafe = new Map<string, bigint>();
+  readonly incidents = { count: 0 };
+
+  constructor(parts: {
+    config: Config;
+    journal: Journal;
+    outcomes: Outcomes;
+    verdictJournal: VerdictJournal;
+    deadLetters: DeadLetters;
+    logger: Logger;
+  }) {
+    this.#parts = parts;
+  }
+
+  hear(message: Exclude<FromApplier, { type: "state" }>, reply: (message: ToApplier) => void): void {
+    switch (message.type) {
+      case "applied":
+        return this.#parts.outcomes.applied(message);
+      case "verdict":
+        return void this.#verdict(message, reply);
+      case "incident":
+        this.incidents.count++;
+        return this.#parts.logger.error({ store: message.store, sequence: message.sequence, code: message.code }, message.message);
+      case "trim-safe":
+        return this.#trimSafe(message.store, BigInt(message.upTo));
+    }
+  }
+
+  /** Where it cannot be journalled the applier gets no answer, and the write stays where it is: nothing is shown that is not durable. */
+  async #verdict(message: Extract<FromApplier, { type: "verdict" }>, reply: (message: ToApplier) => void): Promise<void> {
+    const { verdictJournal, deadLetters, logger } = this.#parts;
+    try {
+      const sequence = await verdictJournal.record(message.partition, message.payload);
+      reply({ type: "verdict-recorded", request: message.request, sequence: String(sequence) });
+      // What could not follow now does so at the next start, by the same rule.
+      await deadLetters.released(BigInt(message.payload.sequence));
+    } catch (error) {
+      logger.error({ err: error, store: message.store, sequence: message.payload.sequence }, "a verdict could not be journalled");
+    }
+  }
+
+  /** The journal serves all stores: it may forget what every one of them has safely. */
+  #trimSafe(store: string, upTo: bigint): void {
+    this.trimSafe.set(store, upTo);
+    let least: bigint | undefined;
+    for (const name of Object.keys(this.#parts.config.stores)) {
+      const safe = this.trimSafe.get(name) ?? 0n;
+      if (least === undefined || safe < least) least = safe;
+    }
+    if (least !== undefined && least > 0n) this.#parts.journal.markTrimSafe(least as Sequence);
+  }
+}

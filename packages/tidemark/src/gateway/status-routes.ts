@@ -1,0 +1,23 @@
+import type { FastifyInstance } from "fastify";
+import type { ErrorCode } from "@tidemark/kernel/errors";
+import type { GatewayMetrics } from "./gateway-metrics.ts";
+import { gatewayStatus, refusalOf, type StatusParts } from "./gateway-status.ts";
+import { sendProblem } from "./http-server.ts";
+import { healthSchema, metricsSchema, readySchema, statusSchema } from "./openapi.ts";
+import { problem } from "./problem.ts";
+
+/** Health, readiness, status, metrics and the description of the API. */
+export function addStatusRoutes(app: FastifyInstance, parts: { status: StatusParts; metrics: GatewayMetrics }): void {
+  app.get("/healthz", { schema: healthSchema }, async () => ({ status: "ok" }));
+  app.get("/readyz", { schema: readySchema }, async (_request, reply) => {
+    const refusal = refusalOf(parts.status);
+    return refusal === undefined
+      ? { status: "ready" }
+      : sendProblem(reply, problem(refusal.code as ErrorCode, refusal.message, { status: 503, retryAfterSeconds: 1 }));
+  });
+  app.get("/v1/status", { config: { scope: "read" }, schema: statusSchema }, async () => gatewayStatus(parts.status));
+  app.get("/metrics", { config: { scope: "read" }, schema: metricsSchema }, async (_request, reply) =>
+    reply.header("content-type", parts.metrics.contentType).send(await parts.metrics.text()),
+  );
+  app.get("/openapi.json", { schema: { hide: true } as object }, async () => app.swagger());
+}
