@@ -86,18 +86,18 @@ describe("a healthy gateway", () => {
     const waits: (string | string[] | undefined)[] = [];
     gateway.status = (receipt, request, response) => {
       waits.push(request.headers["prefer"]);
-      response.end(JSON.stringify({ ...receipt, status: waits.length < 4 ? "journalled" : "applied", lsn: "0/9" }));
+      response.end(JSON.stringify({ ...receipt, status: waits.length < 4 ? "journalled" : "applied", applied: { lsn: "0/9" } }));
     };
     const client = connect();
     const receipt = await client.write("place-order", { n: 1 });
     expect((await client.writes.get(receipt.id)).status).toBe("journalled");
-    expect(await receipt.applied({ timeout: 5_000 })).toMatchObject({ status: "applied", lsn: "0/9" });
+    expect(await receipt.applied({ timeout: 5_000 })).toMatchObject({ status: "applied", applied: { lsn: "0/9" } });
     expect(waits).toEqual([undefined, "wait=5", "wait=5", "wait=5"]);
   });
 
   test("applied() rejects when the write was refused by the database, with its reason, and when the time is over", async () => {
     gateway.status = (receipt, _request, response) =>
-      response.end(JSON.stringify({ ...receipt, status: "rejected", reason: "orders_pkey" }));
+      response.end(JSON.stringify({ ...receipt, status: "rejected", verdict: { reason: "orders_pkey", by: "applier" } }));
     const client = connect();
     const receipt = await client.write("place-order", { n: 1 });
     const rejected = await failure(receipt.applied());

@@ -11,7 +11,7 @@ import { WriteWaiter } from "./write-waiter.ts";
 
 export { CLIENT_CODES, TidemarkClientError, type ClientCode, type Problem, type Retry } from "./client-error.ts";
 export type { FailureDomain, ReceiptFacts } from "./receipt.ts";
-export type { WriteStatus } from "./write-status.ts";
+export type { AppliedFacts, VerdictFacts, WriteStatus } from "./write-status.ts";
 
 /** The limits of one client. Each has a default; docs/sdk.md says what happens at each. */
 export interface ClientLimits {

@@ -3,8 +3,8 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Transport, TransportAnswer, TransportRequest } from "../transport.ts";
 
 /**
- * HTTP/1.1 with kept connections over node:http. Measured against the built-in fetch on Node 24, one small request at a
- * time: half the processor time and two thirds of the latency.
+ * HTTP/1.1 with kept connections over node:http. The built-in fetch takes three times the processor time for a small
+ * request (Node 24: 180 µs against 60 µs), and does not say whether a request that failed can have arrived.
  */
 export class HttpTransport implements Transport {
   readonly #url: URL;

@@ -60,7 +60,9 @@ export class FakeGateway {
   behaviour: Behaviour = healthy;
   /** What a GET of a write answers, if not that it is applied. */
   status: (receipt: ReceiptFacts, request: IncomingMessage, response: ServerResponse) => void = (receipt, _request, response) => {
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ ...receipt, status: "applied", lsn: "0/1" }));
+    response
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify({ ...receipt, status: "applied", applied: { lsn: "0/1" } }));
   };
   windowMs = 3_600_000;
 
