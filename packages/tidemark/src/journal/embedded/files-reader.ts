@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { JournalId, Sequence } from "@tidemark/kernel/brands";
-import { TidemarkError } from "@tidemark/kernel/errors";
+import { TidemarkError, hasCode } from "@tidemark/kernel/errors";
 import type { JournalReader, JournalRecord } from "../journal.ts";
 import { CUT_RECORD, HEADER_BYTES, MAX_RECORD_BYTES, NO_RECORD, decodeHeader, decodeRecord, isZero, measureRecord, recordFields, toSector, type SegmentHeader } from "../segment-format.ts";
 import { badFrom } from "../segment-scan.ts";
@@ -149,15 +149,25 @@ export class FilesReader implements JournalReader {
     return { place, room, problem: await this.#damage(place, upTo) };
   }
 
-  /** Where the record `from` stands. */
+  /** Where the record `from` stands. Begins again when segments before it are trimmed meanwhile. */
   async #locate(from: number): Promise<Place> {
-    this.#manifest = (await readManifest(this.#files, this.#directory)) ?? this.#manifest;
-    if (from < this.#manifest.firstSequence) throw this.#trimmed(from);
+    for (;;) {
+      this.#manifest = (await readManifest(this.#files, this.#directory)) ?? this.#manifest;
+      if (from < this.#manifest.firstSequence) throw this.#trimmed(from);
+      try {
+        return await this.#search(from);
+      } catch (error) {
+        if (!hasCode(error, "TM-JOURNAL-TRIMMED")) throw error;
+      }
+    }
+  }
+
+  async #search(from: number): Promise<Place> {
     let low = this.#manifest.firstSegment;
     let high = this.#manifest.lastSegment;
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      const first = await this.#firstSequenceOf(middle);
+      const first = await this.#firstSequenceOf(middle, from);
       if (first !== undefined && first <= from) low = middle;
       else high = middle - 1;
     }
@@ -174,11 +184,11 @@ export class FilesReader implements JournalReader {
   }
 
   /** Undefined where the segment has not begun. */
-  async #firstSequenceOf(number: number): Promise<number | undefined> {
+  async #firstSequenceOf(number: number, needed: number): Promise<number | undefined> {
     try {
-      return (await this.#segment(number, 0)).header.firstSequence;
+      return (await this.#segment(number, needed)).header.firstSequence;
     } catch (error) {
-      if (error instanceof TidemarkError && error.code === "TM-JOURNAL-DAMAGED") return undefined;
+      if (hasCode(error, "TM-JOURNAL-DAMAGED")) return undefined;
       throw error;
     }
   }
@@ -194,7 +204,7 @@ export class FilesReader implements JournalReader {
     } catch (error) {
       if (systemCode(error) !== "ENOENT") throw error;
       this.#manifest = (await readManifest(this.#files, this.#directory)) ?? this.#manifest;
-      if (needed < this.#manifest.firstSequence) throw this.#trimmed(needed);
+      if (number < this.#manifest.firstSegment) throw this.#trimmed(needed);
       throw new TidemarkError("TM-JOURNAL-DAMAGED", `${path} is missing; records from ${needed} on cannot be read`, { cause: error, details: { segment: number, from: needed } });
     }
     const sector = Buffer.alloc(HEADER_BYTES);
