@@ -153,6 +153,8 @@ describe("a base backup", () => {
     const abort = new AbortController();
     const aborted = takeBaseBackup({ ...request("damaged"), maxRateKb: 1_024, signal: abort.signal, onProgress: () => abort.abort() });
     await expect(aborted).rejects.toMatchObject({ code: "TM-PG-CONNECTION" });
+    const unprepared = takeBaseBackup({ ...request("damaged"), prepare: () => Promise.reject(new Error("the disk is full")) });
+    await expect(unprepared).rejects.toThrow("the disk is full");
     expect((await readdir(folder)).filter((name) => name.startsWith("damaged"))).toEqual([]);
   });
 

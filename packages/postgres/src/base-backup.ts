@@ -24,6 +24,11 @@ export interface BaseBackupRequest {
   readonly user: PostgresUser;
   /** A physical slot to make on the server first, keeping the WAL that a standby made from this backup will need. One that exists is used as it is. */
   readonly slot?: string;
+  /**
+   * Called with the folder when its content is checked, before it is synced and takes its place: what turns it into a standby
+   * belongs here, because a copy without standby.signal would start as a second primary.
+   */
+  readonly prepare?: (folder: string) => Promise<void>;
   /** Kilobytes a second at most. Default no limit. */
   readonly maxRateKb?: number;
   /** Called for each progress message of the server, about every 64 KB and at least once a second. */
@@ -57,6 +62,7 @@ export async function takeBaseBackup(request: BaseBackupRequest): Promise<BaseBa
     const received = await receive(client, partial.path, request);
     await check(partial.path, { ...received, systemIdentifier });
     await writeManifest(partial.path, received.manifest, request.user);
+    await request.prepare?.(partial.path);
     await syncTree(partial.path);
     request.signal?.throwIfAborted();
     await partial.publish();

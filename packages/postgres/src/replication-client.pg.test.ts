@@ -1,6 +1,8 @@
-import type { Server } from "node:net";
+import { execFileSync } from "node:child_process";
+import { chmod, chown, readFile } from "node:fs/promises";
+import type { AddressInfo, Server } from "node:net";
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Timeline } from "@tidemark/kernel/brands";
@@ -9,8 +11,17 @@ import { Redacted } from "@tidemark/kernel/redacted";
 import { readControlFile, readSystemIdentifier } from "./control-file.ts";
 import { ReplicationClient } from "./replication-client.ts";
 import type { TestPair } from "./testing/cluster-fixture.ts";
-import { replicationLogin, startPrimaryWithStandby } from "./testing/cluster-fixture.ts";
+import { TEST_SETTINGS, replicationLogin, startPrimary, startPrimaryWithStandby } from "./testing/cluster-fixture.ts";
 import { startTamperingProxy } from "./testing/tampering-proxy.ts";
+
+const hasOpenssl = ((): boolean => {
+  try {
+    execFileSync("openssl", ["version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false; // Only this test needs a certificate, and Node cannot make one.
+  }
+})();
 
 describe("the replication client", () => {
   let pair: TestPair;
@@ -91,6 +102,48 @@ describe("the replication client", () => {
     await expect(ReplicationClient.connect({ ...replicationLogin(pair.primary.connection), tls: {} })).rejects.toMatchObject({
       code: "TM-PG-CONNECTION",
       message: expect.stringContaining("TLS"),
+    });
+  });
+
+  it.runIf(hasOpenssl)("speaks TLS, and only with a server whose certificate it was told to trust", async () => {
+    await using server = await startPrimary();
+    const { dataDir, user } = server.server.options;
+    const [key, certificate] = [join(dataDir, "server.key"), join(dataDir, "server.crt")];
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+      ],
+      { stdio: "ignore" },
+    );
+    if (user.switches) for (const path of [key, certificate]) await chown(path, user.uid, user.gid);
+    await chmod(key, 0o600);
+    await server.server.configure({ ...TEST_SETTINGS, ssl: "on" });
+    await server.server.stop("fast");
+    await server.server.start({ awaitReady: "accepting" });
+    const login = replicationLogin(server.connection);
+    const secure = await ReplicationClient.connect({ ...login, tls: { ca: await readFile(certificate) } });
+    expect((await secure.identifySystem()).timeline).toBe(1);
+    secure.close();
+    await expect(ReplicationClient.connect({ ...login, tls: {} })).rejects.toMatchObject({
+      code: "TM-PG-CONNECTION",
+      cause: { code: "DEPTH_ZERO_SELF_SIGNED_CERT" },
     });
   });
 

@@ -142,7 +142,6 @@ export async function cloneStandby(primary: TestServer, options?: { name?: strin
   const { user, dataDir } = standby.server.options;
   const passfile = join(standby.folder, "upstream.pgpass");
   try {
-    await takeBaseBackup({ from: replicationLogin(primary.connection), targetDir: dataDir, label: name, user, slot: name });
     await writePassfile(passfile, { user: TEST_SUPERUSER, password: new Redacted(TEST_PASSWORD) }, user);
     const upstream = {
       host: "127.0.0.1",
@@ -152,7 +151,9 @@ export async function cloneStandby(primary: TestServer, options?: { name?: strin
       applicationName: name,
       slot: name,
     };
-    await makeStandby(dataDir, { upstream, settings: { ...TEST_SETTINGS, ...options?.settings }, user });
+    const prepare = (folder: string): Promise<void> =>
+      makeStandby(folder, { upstream, settings: { ...TEST_SETTINGS, ...options?.settings }, user });
+    await takeBaseBackup({ from: replicationLogin(primary.connection), targetDir: dataDir, label: name, user, slot: name, prepare });
     return standby;
   } catch (error) {
     await standby.dispose();
