@@ -64,7 +64,13 @@ export type FromApplier =
       readonly answers: readonly WriteAnswer[];
     }
   /** Asks for a verdict to be journalled. Answered by `verdict-recorded`. */
-  | { readonly type: "verdict"; readonly request: number; readonly store: string; readonly partition: number; readonly payload: VerdictPayload }
+  | {
+      readonly type: "verdict";
+      readonly request: number;
+      readonly store: string;
+      readonly partition: number;
+      readonly payload: VerdictPayload;
+    }
   /** A write that stood in the database came out otherwise when it was applied again (R13): an incident, counted as lost. */
   | { readonly type: "incident"; readonly store: string; readonly sequence: string; readonly code: string; readonly message: string }
   /** Everything up to here, over all partitions, has reached the demanded copies (R11). */

@@ -1,0 +1,89 @@
+import type { Epoch, JournalId, Sequence } from "@tidemark/kernel/brands";
+import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
+import type { JournalReader } from "../journal/journal.ts";
+import type { Announcer } from "./announcer.ts";
+import { DatabaseError, type DatabaseSession, type PositionRow } from "./database.ts";
+import { BASE_PARTITION } from "./schema.ts";
+
+/** The positions of the newest generation. */
+export interface LoadedPositions {
+  readonly generation: number;
+  readonly base: Sequence;
+  /** Without the base. */
+  readonly rows: readonly PositionRow[];
+}
+
+interface LoadContext {
+  readonly journal: JournalId;
+  readonly epoch: Epoch;
+  readonly durable: Sequence;
+  readonly announcer: Announcer;
+  readonly reader: JournalReader;
+}
+
+/**
+ * Reads where the database stands with this journal and checks it against the journal (R12). A journal that the database
+ * has never seen gets its base row, 0. Throws TM-APPLIER-JOURNAL-BEHIND and TM-APPLIER-NEEDED-TRIMMED (FAIL-STOP).
+ */
+export async function loadPositions(session: DatabaseSession, context: LoadContext): Promise<LoadedPositions> {
+  const all = await session.positions(context.journal);
+  if (all.length === 0) return meetJournal(session, context);
+  const generation = Math.max(...all.map((row) => row.generation));
+  const rows = all.filter((row) => row.generation === generation);
+  const ahead = rows.find((row) => row.sequence > context.durable);
+  if (ahead !== undefined) {
+    throw new TidemarkError(
+      "TM-APPLIER-JOURNAL-BEHIND",
+      `the database has applied journal ${context.journal} up to ${ahead.sequence} (partition ${ahead.partition}), but the journal ends at ${context.durable}`,
+      { details: { journal: context.journal, partition: ahead.partition, position: ahead.sequence, durable: context.durable } },
+    );
+  }
+  const base = rows.find((row) => row.partition === BASE_PARTITION);
+  if (base === undefined)
+    throw new TidemarkError(
+      "TM-APPLIER-SCHEMA",
+      `generation ${generation} of journal ${context.journal} has no base row; somebody changed tidemark.position`,
+    );
+  return { generation, base: base.sequence, rows: rows.filter((row) => row.partition !== BASE_PARTITION) };
+}
+
+async function meetJournal(session: DatabaseSession, context: LoadContext): Promise<LoadedPositions> {
+  const { journal, epoch, announcer } = context;
+  const others = await session.otherJournals(journal);
+  await checkBeginning(context);
+  const start = 0n as Sequence;
+  const outcome = await session.barrier({
+    journal,
+    epoch,
+    moves: [{ generation: 1, partition: BASE_PARTITION, from: undefined, to: start }],
+  });
+  if (outcome.kind !== "committed") throw new DatabaseError(outcome.trouble);
+  if (others.length > 0) {
+    announcer.incident(
+      "0",
+      "TM-APPLIER-JOURNAL-REPLACED",
+      `journal ${journal} is new to this database, which knows ${others.join(", ")}; what those held beyond their last positions is lost unless another gateway has them`,
+    );
+  }
+  return { generation: 1, base: start, rows: [] };
+}
+
+/** A database that has never seen the journal needs it from its first record on. */
+async function checkBeginning(context: LoadContext): Promise<void> {
+  if (context.durable === 0n) return;
+  try {
+    await context.reader.read(1n as Sequence, 1n as Sequence, { records: 1, bytes: 1 });
+  } catch (cause) {
+    if (!hasCode(cause, "TM-JOURNAL-TRIMMED"))
+      throw new TidemarkError("TM-APPLIER-JOURNAL-UNREADABLE", `reading the first record of journal ${context.journal} failed`, { cause });
+    const oldest = cause.details["oldest"];
+    throw new TidemarkError(
+      "TM-APPLIER-NEEDED-TRIMMED",
+      `the database has never seen journal ${context.journal}, whose records from 1${oldest === undefined ? "" : ` to ${BigInt(oldest as bigint) - 1n}`} are trimmed`,
+      {
+        cause,
+        details: { journal: context.journal, from: 1n },
+      },
+    );
+  }
+}
