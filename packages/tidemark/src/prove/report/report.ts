@@ -35,6 +35,8 @@ export interface ProofReport {
   readonly fault: { readonly name: FaultName; readonly summary: string; /** What was done, in sentences, with pids. */ readonly done: readonly string[] };
   readonly settings: { readonly ratePerSecond: number; readonly seconds: number; readonly seed: number };
   readonly stack: { readonly required: number; readonly policy: string; readonly postgres: string; readonly primaryBefore: string; readonly primaryAfter: string; readonly epochBefore: number; readonly epochAfter: number };
+  /** The reigns that the database recorded. */
+  readonly reigns: readonly { readonly primary: string; readonly epoch: number; readonly timeline: number; readonly forkLsn: string }[];
   readonly machine: { readonly system: string; readonly processors: number; readonly memoryBytes: number; readonly node: string };
   readonly marks: Marks;
   readonly verdict: Verdict;
@@ -47,6 +49,8 @@ export interface ProofReport {
   readonly acknowledgements: Readonly<Record<Phase, LatencyFigures>>;
   readonly putBack?: PutBack;
   readonly doomed?: Doomed;
+  /** From the fault to a synchronous standby again; absent where none was demanded, or none came back while it was waited for. */
+  readonly redundantMs?: number;
   readonly timeline: Timeline;
   readonly proven: readonly string[];
   readonly notProven: readonly string[];

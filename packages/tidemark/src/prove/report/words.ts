@@ -90,6 +90,7 @@ export function findings(report: ProofReport): string[] {
   if (doomed !== undefined) found.push(`${counted(doomed.orders, "order")} had been acknowledged and not applied when the journal was taken away.`);
   const pause = report.acknowledgementPause;
   if (pause !== undefined && report.fault.name !== "none") found.push(`Clients waited at most ${formatMeasured(pause.toMs - pause.fromMs)} between two acknowledgements.`);
+  if (report.redundantMs !== undefined) found.push(`A commit waited for a second copy again ${formatMeasured(report.redundantMs)} after the fault.`);
   if (report.marks.healedMs === undefined) found.push("What the fault broke did not work again before the load ended.");
   return found;
 }

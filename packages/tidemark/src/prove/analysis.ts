@@ -1,0 +1,80 @@
+import type { Fault, Injected } from "./faults/fault.ts";
+import type { LedgerEntry } from "./ledger/ledger-entry.ts";
+import { firstCommitAfter, longestPause, type Marks, type Pause } from "./report/figures.ts";
+import type { Doomed, Measured, PutBack } from "./report/report.ts";
+import { positionOf } from "./stack/order-tables.ts";
+import { TARGETS } from "./stack/prove-config.ts";
+import type { TableRow } from "./verdict/table-row.ts";
+import type { Verdict } from "./verdict/verdict.ts";
+
+/** An order that stood acknowledged for longer than this without being committed shows that the applier was behind. */
+const LATE_MS = 250;
+
+/** Ids of the acknowledged orders that were not applied when the journal was taken away. */
+export function doomedIds(ledger: readonly LedgerEntry[], injected: Injected): Set<string> | undefined {
+  const lost = injected.positionsAtLoss;
+  if (lost === undefined) return undefined;
+  const ids = ledger.flatMap(({ answer }) => {
+    if (answer?.kind !== "acknowledged" || answer.receipt.journal !== lost.journal) return [];
+    return BigInt(answer.receipt.sequence) > positionOf(lost, answer.receipt.partition) ? [answer.receipt.id] : [];
+  });
+  return new Set(ids);
+}
+
+export function doomedFigure(doomed: ReadonlySet<string> | undefined): Doomed | undefined {
+  if (doomed === undefined) return undefined;
+  return { orders: doomed.size, method: "acknowledged orders of the ledger beyond the positions that the database held while the gateway stood still" };
+}
+
+/**
+ * What PostgreSQL lost and got back: orders that the old primary showed as committed right before the fault and that the
+ * new one committed again after it. Commits between the look and the fault are not counted, so it is a lower bound.
+ */
+export function putBackFigure(rows: readonly TableRow[], injected: Injected): PutBack | undefined {
+  const before = injected.ordersBefore;
+  if (before === undefined) return undefined;
+  const transactions = new Set<string>();
+  let orders = 0;
+  for (const row of rows) {
+    const transaction = before.get(row.order);
+    if (transaction === undefined || row.committedAtMs <= injected.endedAtMs) continue;
+    orders++;
+    transactions.add(transaction);
+  }
+  return { orders, commits: transactions.size, method: "read on the old primary right before the fault, and committed again on the new one after it, by number and commit time; a lower bound" };
+}
+
+/**
+ * When the stack was itself again: what was broken works, and the last order that had waited for the database has been
+ * committed. Found afterwards, from the ledger and the commit times.
+ */
+export function healedAt(ledger: readonly LedgerEntry[], rows: readonly TableRow[], facts: { injected: Injected; overAtMs: number | undefined }): number | undefined {
+  if (facts.overAtMs === undefined) return undefined;
+  const committed = new Map(rows.map((row) => [row.order, row.committedAtMs]));
+  let healedMs = Math.max(facts.overAtMs, facts.injected.endedAtMs);
+  for (const { intent, answer } of ledger) {
+    if (answer?.kind !== "acknowledged" || intent.purpose !== "order") continue;
+    const committedAtMs = committed.get(intent.order);
+    if (committedAtMs !== undefined && committedAtMs - answer.atMs > LATE_MS && committedAtMs > facts.injected.beganAtMs) healedMs = Math.max(healedMs, committedAtMs);
+  }
+  return healedMs;
+}
+
+/** How long nothing was committed, from the fault on. */
+export function recoveryTime(fault: Fault, rows: readonly TableRow[], facts: { marks: Marks; primaryAfter: string }): { rto: Measured; pause: Pause | undefined } {
+  const { marks, primaryAfter } = facts;
+  const targetMs = TARGETS.rtoMs;
+  if (fault.name === "none") return { rto: { targetMs, method: "nothing was broken" }, pause: undefined };
+  const pause = fault.stopsCommits ? firstCommitAfter(rows, marks) : longestPause(rows.map((row) => row.committedAtMs), marks);
+  const method = fault.stopsCommits
+    ? `from the fault to the first order committed on ${primaryAfter} after it, by the commit time that PostgreSQL keeps`
+    : "the longest time without a commit after the fault, by the commit times that PostgreSQL keeps";
+  return { rto: { targetMs, method, ...(pause === undefined ? {} : { ms: pause.ms }) }, pause };
+}
+
+export function lossFigure(verdict: Verdict, marks: Marks): Measured {
+  const oldest = verdict.oldestLostAtMs;
+  if (oldest === undefined) return { ms: 0, targetMs: TARGETS.rpoMs, method: "no acknowledged order is missing" };
+  // A loss is never shown as 0, also when its oldest was acknowledged after the fault.
+  return { ms: Math.max(1, marks.faultBeganMs - oldest), targetMs: TARGETS.rpoMs, method: "from the acknowledgement of the oldest lost order to the fault" };
+}

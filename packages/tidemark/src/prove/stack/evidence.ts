@@ -1,0 +1,62 @@
+import type { PrimaryRoute } from "../../cluster/cluster-record.ts";
+import type { Injected } from "../faults/fault.ts";
+import type { LedgerEntry } from "../ledger/ledger-entry.ts";
+import type { CustomerTotal, DeadLetter, TableRow } from "../verdict/table-row.ts";
+import { readReigns, readRows, readTotals, serverVersion, type ReignRow } from "./order-tables.ts";
+import type { Stack } from "./stack.ts";
+
+/** What is known before the count begins. */
+export interface Course {
+  readonly ledger: readonly LedgerEntry[];
+  readonly injected: Injected;
+  readonly routeBefore: PrimaryRoute;
+  readonly startMs: number;
+  readonly loadEndMs: number;
+  readonly overAtMs: number | undefined;
+  /** Whether everything acknowledged was applied in time. */
+  readonly settled: boolean;
+  readonly redundantAtMs: number | undefined;
+}
+
+/** Everything that a verdict and a report are made of. */
+export interface Evidence extends Course {
+  readonly routeAfter: PrimaryRoute;
+  readonly rows: readonly TableRow[];
+  readonly totals: readonly CustomerTotal[];
+  readonly deadLetters: readonly DeadLetter[];
+  readonly pending: ReadonlySet<string>;
+  readonly reigns: readonly ReignRow[];
+  readonly postgresVersion: string;
+}
+
+/** How many missing orders the gateway is asked about; more than that are a loss or a stall that needs no closer look. */
+const MOST_ASKED = 1_000;
+
+/** Reads table, sums and dead letters, and asks the gateway about what is missing. */
+export async function gather(stack: Stack, course: Course): Promise<Evidence> {
+  const routeAfter = await stack.route();
+  const read = await stack.withPrimary(async (sql) => ({
+    // One snapshot for both, or a write between them would look like a wrong sum.
+    ...(await sql.begin("isolation level repeatable read read only", async (transaction) => ({ rows: await readRows(transaction), totals: await readTotals(transaction) }))),
+    reigns: await readReigns(sql),
+    postgresVersion: await serverVersion(sql),
+  }));
+  const deadLetters = await stack.api.deadLetters();
+  const pending = course.settled ? new Set<string>() : await askPending(stack, missing(course.ledger, read.rows, deadLetters));
+  return { ...course, ...read, routeAfter, deadLetters, pending };
+}
+
+/** Ids of acknowledged orders that are neither rows nor dead letters. */
+function missing(ledger: readonly LedgerEntry[], rows: readonly TableRow[], deadLetters: readonly DeadLetter[]): string[] {
+  const there = new Set(rows.map((row) => row.order));
+  const rejected = new Set(deadLetters.map((letter) => letter.writeId));
+  return ledger.flatMap(({ intent, answer }) => (answer?.kind === "acknowledged" && !there.has(intent.order) && !rejected.has(answer.receipt.id) ? [answer.receipt.id] : []));
+}
+
+async function askPending(stack: Stack, ids: readonly string[]): Promise<Set<string>> {
+  const pending = new Set<string>();
+  for (const [index, id] of ids.entries()) {
+    if (index >= MOST_ASKED || (await stack.api.writeStatus(id)) === "journalled") pending.add(id);
+  }
+  return pending;
+}

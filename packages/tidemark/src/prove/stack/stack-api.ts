@@ -1,0 +1,84 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { TidemarkError } from "@tidemark/kernel/errors";
+import type { PrimaryRoute } from "../../cluster/cluster-record.ts";
+import type { DeadLetter } from "../verdict/table-row.ts";
+import { ask, askFor } from "./http-question.ts";
+import { FILES, NODES, STORE, type StackPorts } from "./prove-config.ts";
+
+/** Dead letters are read in pages of so many, and at most so many pages. */
+const PAGE = 500;
+const MOST_PAGES = 2_000;
+
+/** What the prover asks the stack over HTTP. */
+export class StackApi {
+  readonly #folder: string;
+  readonly #ports: StackPorts;
+  readonly #token: string;
+
+  constructor(options: { folder: string; ports: StackPorts; token: string }) {
+    this.#folder = options.folder;
+    this.#ports = options.ports;
+    this.#token = options.token;
+  }
+
+  get gatewayUrl(): string {
+    return `http://127.0.0.1:${this.#ports.gateway}`;
+  }
+
+  route(): Promise<PrimaryRoute> {
+    return askFor({ url: `http://127.0.0.1:${this.#ports.control}/v1/stores/${STORE}/route`, token: this.#internalToken(), timeoutMs: 1_000 });
+  }
+
+  /** Whether the gateway takes requests and its journal is open: an unknown write is answered with 404. */
+  async gatewayAnswers(): Promise<boolean> {
+    const { status } = await ask({ url: `${this.gatewayUrl}/v1/writes/none`, token: this.#token, timeoutMs: 1_000 });
+    return status === 404;
+  }
+
+  async pauseApplying(paused: boolean): Promise<void> {
+    await askFor({ url: `${this.gatewayUrl}/v1/stores/${STORE}/${paused ? "pause" : "resume"}`, token: this.#token, method: "POST", body: { reason: "a proof" } });
+  }
+
+  async holdBack(node: string, held: boolean): Promise<void> {
+    const port = this.#ports.nodes[NODES.findIndex((name) => name === node)]?.agent;
+    if (port === undefined) throw new TidemarkError("TM-PROVE-API", `there is no node ${node}`);
+    await askFor({ url: `http://127.0.0.1:${port}/hold-back`, token: this.#internalToken(), method: "POST", body: { held } });
+  }
+
+  /** What the gateway says of a write; undefined when it does not know it. */
+  async writeStatus(id: string): Promise<string | undefined> {
+    const { status, body } = await ask({ url: `${this.gatewayUrl}/v1/writes/${encodeURIComponent(id)}`, token: this.#token });
+    if (status === 404) return undefined;
+    const said = (body as { status?: unknown } | undefined)?.status;
+    if (status !== 200 || typeof said !== "string") throw new TidemarkError("TM-PROVE-API", `the state of write ${id} was answered with ${status}`);
+    return said;
+  }
+
+  /** All open dead letters with their reasons. */
+  async deadLetters(): Promise<DeadLetter[]> {
+    const found: DeadLetter[] = [];
+    let after: string | null = null;
+    for (let page = 0; page < MOST_PAGES; page++) {
+      const query: string = after === null ? "" : `&after=${encodeURIComponent(after)}`;
+      const answer: { items: { id: string; verdict?: { reason?: string; constraint?: string; sqlstate?: string } }[]; next: string | null } = await askFor({
+        url: `${this.gatewayUrl}/v1/dead-letters?limit=${PAGE}${query}`,
+        token: this.#token,
+      });
+      for (const { id, verdict } of answer.items) found.push({ writeId: id, reason: reasonOf(verdict) });
+      if (answer.next === null || answer.next === undefined) return found;
+      after = answer.next;
+    }
+    throw new TidemarkError("TM-PROVE-API", `there are more than ${PAGE * MOST_PAGES} dead letters`);
+  }
+
+  #internalToken(): string {
+    return readFileSync(join(this.#folder, FILES.stateDir, "secrets", "internal.token"), "utf8").trim();
+  }
+}
+
+/** The constraint and the SQLSTATE name a rejection better than its message, which quotes the row. */
+function reasonOf(verdict: { reason?: string; constraint?: string; sqlstate?: string } | undefined): string {
+  if (verdict?.constraint !== undefined) return `constraint ${verdict.constraint}${verdict.sqlstate === undefined ? "" : ` (${verdict.sqlstate})`}`;
+  return verdict?.reason ?? "no reason given";
+}
