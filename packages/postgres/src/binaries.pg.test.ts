@@ -111,6 +111,19 @@ describe("the binaries", () => {
     }
   });
 
+  it.runIf(isRoot)("are copied where a strict umask closed the package to others", async () => {
+    const native = join(folder, "package", "native");
+    const before = process.umask(0o077);
+    try {
+      await copyClosed(NATIVE, native);
+      const found = await usableBinaries(native, user, [join(folder, "copies")]);
+      expect(found.postgres.startsWith(join(folder, "copies"))).toBe(true);
+      expect(await runThrough(found, folder)).toMatch(/^18\./);
+    } finally {
+      process.umask(before);
+    }
+  });
+
   it.runIf(isRoot)("serve an ordinary user, who needs no change of identity", async ({ skip }) => {
     if (!(await canEnter(fileURLToPath(new URL(".", import.meta.url)), user))) skip("this checkout is closed to other users");
     const driver = runDriver(
@@ -121,6 +134,14 @@ describe("the binaries", () => {
     expect(await driver.next()).toBeUndefined();
   });
 });
+
+/** A package whose files nobody but their owner may read. */
+async function copyClosed(from: string, to: string): Promise<void> {
+  await cp(from, to, { recursive: true, verbatimSymlinks: true });
+  for (const entry of await readdir(to, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) await chmod(join(entry.parentPath, entry.name), 0o700);
+  }
+}
 
 /** A package as it is unpacked where install scripts are off. */
 async function copyWithoutLinks(from: string, to: string): Promise<void> {

@@ -4,12 +4,13 @@
 import { execFile } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { access, copyFile, link, lstat, mkdir, readFile, readdir, rename, rm, stat, symlink } from "node:fs/promises";
+import { access, chmod, copyFile, link, lstat, readFile, readdir, rename, rm, stat, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { homedir, tmpdir } from "node:os";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { promisify } from "node:util";
 import { TidemarkError } from "@tidemark/kernel/errors";
+import { makeOpenFolders } from "./reachable-place.ts";
 import type { PostgresUser } from "./unprivileged-user.ts";
 import { choosePostgresUser, serverEnvironment, spawnIdentity } from "./unprivileged-user.ts";
 
@@ -149,10 +150,10 @@ async function copyNative(native: string, to: { user: PostgresUser; places: read
   for (const base of places) {
     const folder = join(base, `postgres-${mark}`);
     try {
-      await mkdir(base, { recursive: true, mode: 0o755 });
+      await makeOpenFolders(base);
       if (!(await isOurs(folder))) {
         const partial = `${folder}.partial-${randomUUID()}`;
-        await mkdir(partial, { mode: 0o755 });
+        await makeOpenFolders(partial);
         await copyTree(native, join(partial, "native"));
         await makeLibraryLinks(join(partial, "native"));
         await publish(partial, folder);
@@ -199,15 +200,31 @@ async function publish(partial: string, folder: string): Promise<void> {
 const NOT_COPIED = new Set(["pgxs", "pkgconfig", "include"]);
 
 async function copyTree(from: string, to: string): Promise<void> {
-  await mkdir(to, { mode: 0o755 });
+  await makeOpenFolders(to);
   for (const entry of await readdir(from, { withFileTypes: true })) {
     const source = join(from, entry.name);
     const target = join(to, entry.name);
     if (entry.isDirectory()) {
-      if (!NOT_COPIED.has(basename(source))) await copyTree(source, target);
+      if (!NOT_COPIED.has(entry.name)) await copyTree(source, target);
     } else if (entry.isFile() && !entry.name.endsWith(".a")) {
-      // Hard links cost nothing; across file systems, or where the kernel forbids them, bytes are copied.
-      await link(source, target).catch(() => copyFile(source, target, constants.COPYFILE_FICLONE));
+      await copyReadable(source, target);
     }
   }
+}
+
+/**
+ * A hard link costs nothing, but shares its mode: a file that a strict umask closed to others is copied. So are files across
+ * file systems, and where the kernel forbids links.
+ */
+async function copyReadable(source: string, target: string): Promise<void> {
+  const { mode } = await stat(source);
+  if ((mode & 0o004) !== 0) {
+    const linked = await link(source, target).then(
+      () => true,
+      () => false,
+    );
+    if (linked) return;
+  }
+  await copyFile(source, target, constants.COPYFILE_FICLONE);
+  await chmod(target, (mode & 0o100) === 0 ? 0o644 : 0o755);
 }

@@ -194,10 +194,12 @@ export class ReplicationConnection {
     }
   }
 
-  /** Only SCRAM-SHA-256: a password is never sent in clear, and md5 is not spoken. */
+  /**
+   * Only SCRAM-SHA-256: a password is never sent in clear, md5 is not spoken, and a server that lets us in without having
+   * shown that it knows the password could be anybody who took the port.
+   */
   async #authenticate(): Promise<void> {
     const first = await this.#authentication();
-    if (first.code === AUTHENTICATION.ok) return;
     const mechanisms = first.data.toString("utf8").split("\0");
     if (first.code !== AUTHENTICATION.sasl || !mechanisms.includes(SCRAM_MECHANISM)) {
       throw new TidemarkError(

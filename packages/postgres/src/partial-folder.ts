@@ -3,6 +3,7 @@
 import { chown, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { TidemarkError } from "@tidemark/kernel/errors";
+import { makeOpenFolders } from "./reachable-place.ts";
 import { processState } from "./process-table.ts";
 import { syncFolder } from "./server-settings.ts";
 import type { PostgresUser } from "./unprivileged-user.ts";
@@ -20,7 +21,7 @@ export interface PartialFolder {
 export async function beginPartialFolder(target: string, user: PostgresUser): Promise<PartialFolder> {
   await refuseTaken(target);
   const parent = dirname(target);
-  await mkdir(parent, { recursive: true, mode: 0o755 });
+  await makeOpenFolders(parent);
   await removeLeftovers(target);
   const path = `${target}.partial-${process.pid}`;
   await mkdir(path, { mode: 0o700 });

@@ -55,6 +55,17 @@ describe("a reachable place", () => {
     expect([facts.uid, facts.mode & 0o777]).toEqual([user.uid, 0o700]);
   });
 
+  it.runIf(isRoot)("can be reached also when a strict umask would close the folders made on the way", async () => {
+    const user = choosePostgresUser();
+    const before = process.umask(0o077);
+    try {
+      const place = await reachablePlace(join(folder, "a", "b", "c"), user);
+      expect([place.moved, await canEnter(place.path, user)]).toEqual([false, true]);
+    } finally {
+      process.umask(before);
+    }
+  });
+
   describe.runIf(isRoot)("below a folder of mode 0700", () => {
     const user = choosePostgresUser();
 

@@ -34,7 +34,7 @@ export async function reachablePlace(wanted: string, user: PostgresUser): Promis
   }
   const ancestor = await deepestExisting(dirname(path));
   if (await canEnter(ancestor, user)) {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    await makeOpenFolders(dirname(path));
     const target = await linkTarget(path);
     if (target === undefined || (await canEnter(dirname(target), user))) {
       await makeOwnFolder(target ?? path, user);
@@ -57,13 +57,20 @@ export async function canEnter(folder: string, user: PostgresUser): Promise<bool
   });
 }
 
+/** Makes a folder and those above it such that everybody may pass through what was made, whatever the umask says. */
+export async function makeOpenFolders(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o755 });
+  if (first === undefined) return;
+  for (let folder = path; folder.length >= first.length; folder = dirname(folder)) await chmod(folder, 0o755);
+}
+
 /** Makes the first of the other places that can be made, owned by `user`, mode 0700. */
 async function otherPlace(name: string, user: PostgresUser): Promise<string> {
   const faults: string[] = [];
   for (const { base, prefix } of OTHER_PLACES) {
     const place = join(base, prefix + name);
     try {
-      await mkdir(base, { recursive: true, mode: 0o755 });
+      await makeOpenFolders(base);
       if (!(await canEnter(base, user))) throw new Error(`${base} is closed to ${user.name} as well`);
       await makeOwnFolder(place, user);
       return place;

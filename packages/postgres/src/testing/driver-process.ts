@@ -13,7 +13,7 @@ export const DRIVER = fileURLToPath(new URL("postgres-driver-process.ts", import
 export interface Driver {
   readonly child: ChildProcess;
   next(): Promise<Record<string, unknown> | undefined>;
-  /** SIGKILL to it alone, and waits for its end. Safe when it has ended. */
+  /** SIGKILL to its whole process group, as a terminal or a supervisor would, and waits for its end. */
   kill(): Promise<void>;
 }
 
@@ -24,6 +24,7 @@ export function runDriver(task: DriverTask, options?: { as?: PostgresUser; env?:
     {
       ...(options?.as === undefined ? {} : spawnIdentity(options.as)),
       env: { ...process.env, ...options?.env, NODE_OPTIONS: "" },
+      detached: true,
       stdio: ["ignore", "pipe", "inherit"],
     },
   );
@@ -36,7 +37,7 @@ export function runDriver(task: DriverTask, options?: { as?: PostgresUser; env?:
       return line.done === true ? undefined : (JSON.parse(line.value) as Record<string, unknown>);
     },
     async kill() {
-      child.kill("SIGKILL");
+      process.kill(-(child.pid ?? 0), "SIGKILL");
       await ended;
     },
   };
