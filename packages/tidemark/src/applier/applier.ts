@@ -10,7 +10,8 @@ import type { JournalReader } from "../journal/journal.ts";
 import { Announcer } from "./announcer.ts";
 import type { ToApplier } from "./applier-link.ts";
 import { APPLY_RULES, type ApplyRules } from "./apply-rules.ts";
-import { ApplyRun, type ApplyWorld, type RunEnd } from "./apply-run.ts";
+import { ApplyRun } from "./apply-run.ts";
+import type { ApplyWorld, RunEnd } from "./apply-world.ts";
 import { DatabaseError, type Database, type DatabaseIdentity, type DatabaseSession } from "./database.ts";
 import type { GatewayLink } from "./gateway-link.ts";
 import type { PrimaryLocator } from "./primary-locator.ts";
@@ -278,20 +279,21 @@ export class Applier implements Service {
         this.#accepted = this.#refused;
         this.#changed.ring();
         return;
+      case "begin":
       case "verdict-recorded":
       case "stop":
-        return; // the desk, and the role, listen for these
+        return; // the role and the desk listen for these
     }
   }
 
   #follow(route: PrimaryRoute): void {
     this.#changed.ring();
     const run = this.#run;
-    if (run === undefined || route.state !== "open" || route.epoch === run.routeEpoch) return;
+    if (run === undefined || route.state !== "open" || route.epoch === run.reign.routeEpoch) return;
     run.abandon({
       reaction: "reconnect",
       code: "TM-APPLIER-CONNECTION",
-      message: `epoch ${route.epoch} reigns, this connection is of epoch ${run.routeEpoch}`,
+      message: `epoch ${route.epoch} reigns, this connection is of epoch ${run.reign.routeEpoch}`,
     });
   }
 

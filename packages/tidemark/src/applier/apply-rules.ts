@@ -29,7 +29,7 @@ export interface ApplyRules {
   /** R13: are verdicts that the journal holds obeyed? */
   obeysVerdicts(): boolean;
   /** R11: is a barrier of `committed` still a proof, now that the database and the route say `now`? */
-  barrierHolds(committed: BarrierReign, now: BarrierReign, route: { readonly then: Epoch; readonly now: Epoch }): boolean;
+  barrierHolds(committed: BarrierReign, now: BarrierReign, route: { readonly before: Epoch; readonly now: Epoch }): boolean;
   /** R17. */
   judgeIdentity(identity: DatabaseIdentity, route: PrimaryRoute): IdentityVerdict;
 }
@@ -38,7 +38,8 @@ export const APPLY_RULES: ApplyRules = {
   mayJudge: (sequence, others, readUpTo) =>
     readUpTo >= sequence && others.every((other) => other.position >= sequence || other.head === undefined || other.head > sequence),
   obeysVerdicts: () => true,
-  barrierHolds: (committed, now, route) => committed.epoch === now.epoch && committed.timeline === now.timeline && route.then === route.now,
+  barrierHolds: (committed, now, route) =>
+    committed.epoch === now.epoch && committed.timeline === now.timeline && route.before === route.now,
   judgeIdentity,
 };
 

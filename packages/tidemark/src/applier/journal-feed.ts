@@ -4,9 +4,6 @@ import type { JournalReader, JournalRecord } from "../journal/journal.ts";
 import { decodeRecord, type DecodedRecord } from "./decoded-record.ts";
 import { MOST_VERDICTS, type VerdictIndex } from "./verdict-index.ts";
 
-/** The most records in hand over all partitions, and their payload bytes; at either limit reading pauses until some are committed. */
-export const MOST_RECORDS_IN_HAND = 20_000;
-export const MOST_BYTES_IN_HAND = 33_554_432;
 /** Of one read. */
 const READ_LIMITS = { records: 4_096, bytes: 4_194_304 };
 

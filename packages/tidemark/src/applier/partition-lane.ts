@@ -1,7 +1,7 @@
 import type { Sequence } from "@tidemark/kernel/brands";
 import type { WriteAnswer } from "./applier-link.ts";
 import { adaptBatchWrites, MOST_BATCH_BYTES, MOST_BATCH_WRITES, type PlanContext } from "./batch-planner.ts";
-import type { Step } from "./database.ts";
+import type { PositionMove, Step } from "./database.ts";
 import type { DecodedRecord } from "./decoded-record.ts";
 import type { Trouble } from "./trouble-table.ts";
 
@@ -59,6 +59,17 @@ export class PartitionLane {
 
   get head(): DecodedRecord | undefined {
     return this.#queue[this.#head];
+  }
+
+  /** Waits for other partitions: its suspect is at the head, failed alone, and no verdict is there. */
+  get isHeld(): boolean {
+    return this.held !== undefined && this.decided === undefined && this.head?.record.sequence === this.suspect;
+  }
+
+  /** The move of the position to `to`. */
+  move(to: Sequence): PositionMove {
+    const from = this.hasRow ? this.position : undefined;
+    return { generation: this.generation, partition: this.partition, from, to };
   }
 
   push(record: DecodedRecord): void {

@@ -1,4 +1,4 @@
-import type { Epoch, JournalId, Sequence } from "@tidemark/kernel/brands";
+import type { Epoch, Sequence } from "@tidemark/kernel/brands";
 import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
 import type { JournalReader } from "../journal/journal.ts";
 import type { Announcer } from "./announcer.ts";
@@ -14,7 +14,6 @@ export interface LoadedPositions {
 }
 
 interface LoadContext {
-  readonly journal: JournalId;
   readonly epoch: Epoch;
   readonly durable: Sequence;
   readonly announcer: Announcer;
@@ -26,7 +25,7 @@ interface LoadContext {
  * has never seen gets its base row, 0. Throws TM-APPLIER-JOURNAL-BEHIND and TM-APPLIER-NEEDED-TRIMMED (FAIL-STOP).
  */
 export async function loadPositions(session: DatabaseSession, context: LoadContext): Promise<LoadedPositions> {
-  const all = await session.positions(context.journal);
+  const all = await session.positions(context.reader.id);
   if (all.length === 0) return meetJournal(session, context);
   const generation = Math.max(...all.map((row) => row.generation));
   const rows = all.filter((row) => row.generation === generation);
@@ -34,21 +33,22 @@ export async function loadPositions(session: DatabaseSession, context: LoadConte
   if (ahead !== undefined) {
     throw new TidemarkError(
       "TM-APPLIER-JOURNAL-BEHIND",
-      `the database has applied journal ${context.journal} up to ${ahead.sequence} (partition ${ahead.partition}), but the journal ends at ${context.durable}`,
-      { details: { journal: context.journal, partition: ahead.partition, position: ahead.sequence, durable: context.durable } },
+      `the database has applied journal ${context.reader.id} up to ${ahead.sequence} (partition ${ahead.partition}), but the journal ends at ${context.durable}`,
+      { details: { journal: context.reader.id, partition: ahead.partition, position: ahead.sequence, durable: context.durable } },
     );
   }
   const base = rows.find((row) => row.partition === BASE_PARTITION);
   if (base === undefined)
     throw new TidemarkError(
       "TM-APPLIER-SCHEMA",
-      `generation ${generation} of journal ${context.journal} has no base row; somebody changed tidemark.position`,
+      `generation ${generation} of journal ${context.reader.id} has no base row; somebody changed tidemark.position`,
     );
   return { generation, base: base.sequence, rows: rows.filter((row) => row.partition !== BASE_PARTITION) };
 }
 
 async function meetJournal(session: DatabaseSession, context: LoadContext): Promise<LoadedPositions> {
-  const { journal, epoch, announcer } = context;
+  const { epoch, announcer, reader } = context;
+  const journal = reader.id;
   const others = await session.otherJournals(journal);
   await checkBeginning(context);
   const start = 0n as Sequence;
@@ -75,14 +75,16 @@ async function checkBeginning(context: LoadContext): Promise<void> {
     await context.reader.read(1n as Sequence, 1n as Sequence, { records: 1, bytes: 1 });
   } catch (cause) {
     if (!hasCode(cause, "TM-JOURNAL-TRIMMED"))
-      throw new TidemarkError("TM-APPLIER-JOURNAL-UNREADABLE", `reading the first record of journal ${context.journal} failed`, { cause });
+      throw new TidemarkError("TM-APPLIER-JOURNAL-UNREADABLE", `reading the first record of journal ${context.reader.id} failed`, {
+        cause,
+      });
     const oldest = cause.details["oldest"];
     throw new TidemarkError(
       "TM-APPLIER-NEEDED-TRIMMED",
-      `the database has never seen journal ${context.journal}, whose records from 1${oldest === undefined ? "" : ` to ${BigInt(oldest as bigint) - 1n}`} are trimmed`,
+      `the database has never seen journal ${context.reader.id}, whose records from 1${oldest === undefined ? "" : ` to ${BigInt(oldest) - 1n}`} are trimmed`,
       {
         cause,
-        details: { journal: context.journal, from: 1n },
+        details: { journal: context.reader.id, from: 1n },
       },
     );
   }

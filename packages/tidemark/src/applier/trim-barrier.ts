@@ -1,6 +1,6 @@
 import type { Sequence } from "@tidemark/kernel/brands";
 import { sleep } from "@tidemark/kernel/clock";
-import type { ApplyRun } from "./apply-run.ts";
+import type { RunControl } from "./apply-world.ts";
 import { DatabaseError, type ApplyOutcome, type CommitFacts, type DatabaseSession, type PositionMove } from "./database.ts";
 import type { PartitionLane } from "./partition-lane.ts";
 import { BASE_PARTITION } from "./schema.ts";
@@ -16,19 +16,17 @@ const COPIES_EVERY_MS = 25;
  * tell the journal what it may forget (R11, TRIM-SAFE).
  */
 export class TrimBarrier {
-  readonly #run: ApplyRun;
+  readonly #run: RunControl;
   readonly #session: DatabaseSession;
-  readonly #over: AbortSignal;
   #asked = false;
   #lastTrim = -1n;
   /** The session is used by one at a time: barriers, and the begin of a generation. */
   #queue: Promise<unknown> = Promise.resolve();
   #ring: (() => void) | undefined;
 
-  constructor(run: ApplyRun, session: DatabaseSession, over: AbortSignal) {
+  constructor(run: RunControl, session: DatabaseSession) {
     this.#run = run;
     this.#session = session;
-    this.#over = over;
   }
 
   /** Commits at once are without proof: make the next barrier soon. */
@@ -43,24 +41,24 @@ export class TrimBarrier {
       const outcome = await this.commit([]);
       if (outcome.kind !== "committed") throw new DatabaseError(outcome.trouble);
       if (outcome.facts.proof === "cancelled") continue;
-      for (const lane of this.#run.lanes.values()) this.#run.announce(lane, outcome.facts);
+      for (const lane of this.#run.board.lanes.values()) this.#run.announce(lane, outcome.facts);
       return;
     }
   }
 
   async run(): Promise<void> {
     const { clock } = this.#run.world;
-    while (!this.#over.aborted) {
+    while (!this.#run.isOver) {
       const rung = new Promise<void>((resolve) => (this.#ring = resolve));
-      if (!this.#asked) await Promise.race([sleep(clock, BARRIER_EVERY_MS, this.#over).catch(() => undefined), rung]);
-      if (this.#over.aborted) return;
+      if (!this.#asked) await Promise.race([sleep(clock, BARRIER_EVERY_MS, this.#run.over).catch(() => undefined), rung]);
+      if (this.#run.isOver) return;
       await this.#make();
     }
   }
 
   /** Commits a barrier with `moves`, in the run's epoch. */
   commit(moves: readonly PositionMove[]): Promise<ApplyOutcome> {
-    return this.#inTurn(() => this.#session.barrier({ journal: this.#run.world.reader.id, epoch: this.#run.epoch, moves }));
+    return this.#inTurn(() => this.#session.barrier({ journal: this.#run.world.reader.id, epoch: this.#run.reign.epoch, moves }));
   }
 
   #inTurn<T>(use: () => Promise<T>): Promise<T> {
@@ -72,12 +70,12 @@ export class TrimBarrier {
   async #make(): Promise<void> {
     const run = this.#run;
     const idle = this.#takeIdle();
-    const upTo = run.readUpTo as Sequence;
-    const rowless = [...run.lanes.values()].filter((lane) => !lane.hasRow);
-    const liftBase = run.base < upTo && rowless.every((lane) => lane.length === 0 && !lane.busy);
+    const upTo = run.board.placedUpTo as Sequence;
+    const rowless = [...run.board.lanes.values()].filter((lane) => !lane.hasRow);
+    const liftBase = run.board.base < upTo && rowless.every((lane) => lane.length === 0 && !lane.busy);
     const lifted = liftBase ? [...idle, ...rowless] : idle;
     for (const lane of lifted) lane.busy = true;
-    const safe = this.#lowest(lifted, liftBase ? upTo : run.base, upTo);
+    const safe = this.#lowest(lifted, liftBase ? upTo : run.board.base, upTo);
     if (!this.#asked && idle.length === 0 && safe <= this.#lastTrim) return this.#giveBack(lifted);
     this.#asked = false;
     const moves = idle.map((lane): PositionMove => ({
@@ -86,8 +84,8 @@ export class TrimBarrier {
       from: lane.position,
       to: upTo,
     }));
-    if (liftBase) moves.push({ generation: run.generation, partition: BASE_PARTITION, from: run.base, to: upTo });
-    const before = new Map([...run.lanes.values()].map((lane) => [lane, lane.position]));
+    if (liftBase) moves.push({ generation: run.board.generation, partition: BASE_PARTITION, from: run.board.base, to: upTo });
+    const before = new Map([...run.board.lanes.values()].map((lane) => [lane, lane.position]));
     const outcome = await this.commit(moves);
     if (outcome.kind !== "committed") {
       this.#giveBack(lifted);
@@ -101,17 +99,17 @@ export class TrimBarrier {
       throw new DatabaseError(outcome.trouble);
     }
     for (const lane of lifted) lane.position = upTo;
-    if (liftBase) run.base = upTo;
+    if (liftBase) run.board.base = upTo;
     this.#giveBack(lifted);
     if (outcome.facts.proof === "cancelled") return this.ask();
     for (const [lane, position] of before) if (lane.unannounced && lane.position === position) run.announce(lane, outcome.facts);
-    for (const lane of run.lanes.values()) if (lane.unannounced) this.#asked = true;
+    for (const lane of run.board.lanes.values()) if (lane.unannounced) this.#asked = true;
     await this.#sayTrimSafe(safe, outcome.facts);
   }
 
   async #sayTrimSafe(safe: bigint, facts: CommitFacts): Promise<void> {
     const run = this.#run;
-    const pending = run.letters.oldest();
+    const pending = run.board.letters.oldest();
     const pinned = pending === undefined || pending > safe ? safe : pending - 1n;
     if (pinned <= this.#lastTrim) return;
     if (!(await this.#copiesFlushed(facts))) return;
@@ -120,9 +118,9 @@ export class TrimBarrier {
     if (route === undefined || now.newestEpoch === undefined || now.inRecovery) return;
     if (
       !run.world.rules.barrierHolds(
-        { epoch: run.epoch, timeline: run.timeline },
+        { epoch: run.reign.epoch, timeline: run.reign.timeline },
         { epoch: now.newestEpoch, timeline: now.timeline },
-        { then: run.routeEpoch, now: route.epoch },
+        { before: run.reign.routeEpoch, now: route.epoch },
       )
     )
       return;
@@ -138,18 +136,18 @@ export class TrimBarrier {
       if (demanded.length === 0) return true;
       const copies = await this.#inTurn(() => this.#session.streamingCopies());
       if (demanded.every((name) => copies.some((copy) => copy.name === name && copy.flushed >= facts.lsn))) return true;
-      if (clock.monotonicMs() >= untilMs || this.#over.aborted) return false;
-      await sleep(clock, COPIES_EVERY_MS, this.#over).catch(() => undefined);
+      if (clock.monotonicMs() >= untilMs || this.#run.isOver) return false;
+      await sleep(clock, COPIES_EVERY_MS, this.#run.over).catch(() => undefined);
     }
   }
 
   /** Lanes with nothing in hand that did not move since the last barrier; they are busy until given back. */
   #takeIdle(): PartitionLane[] {
     const idle: PartitionLane[] = [];
-    for (const lane of this.#run.lanes.values()) {
+    for (const lane of this.#run.board.lanes.values()) {
       const still = lane.position === lane.positionAtBarrier;
       lane.positionAtBarrier = lane.position;
-      if (lane.busy || lane.length > 0 || !lane.hasRow || !still || lane.position >= this.#run.readUpTo) continue;
+      if (lane.busy || lane.length > 0 || !lane.hasRow || !still || lane.position >= this.#run.board.placedUpTo) continue;
       lane.busy = true;
       idle.push(lane);
     }
@@ -157,13 +155,14 @@ export class TrimBarrier {
   }
 
   #giveBack(lanes: readonly PartitionLane[]): void {
-    for (const lane of lanes) this.#run.release(lane);
+    for (const lane of lanes) lane.busy = false;
+    if (lanes.length > 0) this.#run.wake();
   }
 
   /** The smallest position once the barrier has committed. */
   #lowest(lifted: readonly PartitionLane[], base: Sequence, liftedTo: Sequence): bigint {
     let lowest: bigint = base;
-    for (const lane of this.#run.lanes.values()) {
+    for (const lane of this.#run.board.lanes.values()) {
       const position = lifted.includes(lane) ? liftedTo : lane.position;
       if (position < lowest) lowest = position;
     }

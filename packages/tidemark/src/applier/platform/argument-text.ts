@@ -10,16 +10,9 @@ const TEXT_TYPES = new Set([25, 1043, 1042, 18, 19, 705]);
 export function argumentText(value: unknown, oid: number): string | null {
   if (value === null || value === undefined) return null;
   if (JSON_TYPES.has(oid)) return JSON.stringify(value);
-  switch (typeof value) {
-    case "string":
-      return value;
-    case "number":
-    case "boolean":
-    case "bigint":
-      return String(value);
-    default:
-      return Array.isArray(value) && !TEXT_TYPES.has(oid) ? arrayLiteral(value) : JSON.stringify(value);
-  }
+  if (typeof value === "string") return value;
+  if (typeof value !== "object") return String(value);
+  return Array.isArray(value) && !TEXT_TYPES.has(oid) ? arrayLiteral(value) : JSON.stringify(value);
 }
 
 /** PostgreSQL's text form of an array, of any depth. */
@@ -30,6 +23,6 @@ export function arrayLiteral(items: readonly unknown[]): string {
 function arrayItem(item: unknown): string {
   if (item === null || item === undefined) return "NULL";
   if (Array.isArray(item)) return arrayLiteral(item);
-  const text = typeof item === "object" ? JSON.stringify(item) : String(item as string | number | boolean);
+  const text = typeof item === "object" ? JSON.stringify(item) : String(item);
   return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }

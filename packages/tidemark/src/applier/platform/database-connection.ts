@@ -21,7 +21,7 @@ export const LOCK_WITHIN_MS = 5_000;
 /** The most statements in flight on one connection; the driver queues the rest. */
 const MOST_PIPELINED = 4_096;
 
-type Sql = ReturnType<typeof postgres>;
+type Sql = postgres.Sql;
 export type Row = Record<string, unknown>;
 export type Answer = readonly Row[] & { readonly command?: string; readonly count?: number };
 
@@ -78,7 +78,7 @@ export class DatabaseConnection {
           this.#cancelledWait = true;
       },
     };
-    this.#sql = postgres(options as unknown as postgres.Options<Record<string, never>>) as unknown as Sql;
+    this.#sql = postgres(options as unknown as postgres.Options<Record<string, never>>);
   }
 
   /** Connects and logs in. Rejects with {@link DatabaseError}. */
@@ -115,7 +115,7 @@ export class DatabaseConnection {
    * rows, rejects with {@link DatabaseError}; when the connection breaks, also those that were never sent are rejected.
    */
   send(text: string, values: readonly (string | null)[]): Promise<Answer> {
-    return this.#sql.unsafe(text, values as never[], { prepare: true, simple: false } as never) as unknown as Promise<Answer>;
+    return this.#sql.unsafe(text, values as never[], { prepare: true, simple: false } as never);
   }
 
   /** {@link send} for one statement that is waited for. */
@@ -125,7 +125,7 @@ export class DatabaseConnection {
 
   /** Several statements in one text, without values. */
   async script(text: string): Promise<void> {
-    await this.#orLost(this.#sql.unsafe(text).simple() as unknown as Promise<Answer>);
+    await this.#orLost(this.#sql.unsafe(text).simple());
   }
 
   /** The types of a statement's parameters. Prepares it, so that the next {@link send} needs no answer in between. */

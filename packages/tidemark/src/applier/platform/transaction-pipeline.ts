@@ -100,15 +100,15 @@ export class TransactionPipeline {
   async #attempt(unit: ApplyUnit, barrier: boolean, keys: Keys): Promise<ApplyOutcome> {
     const attempt: Attempt = { fault: undefined, step: undefined, rows: new Map() };
     if (!keys.inserted) {
-      this.#send(attempt, BEGIN, []);
+      void this.#send(attempt, BEGIN, []);
       this.#sendMoves(attempt, unit);
-      if (barrier) this.#send(attempt, BARRIER, [unit.journal, String(unit.epoch)]);
+      if (barrier) void this.#send(attempt, BARRIER, [unit.journal, String(unit.epoch)]);
       const writes = writesOf(unit);
-      if (writes.length > 0) this.#send(attempt, KEYS, keyArrays(unit, writes));
+      if (writes.length > 0) void this.#send(attempt, KEYS, keyArrays(unit, writes));
     }
     for (const [index, step] of unit.steps.entries()) {
-      if (step.kind === "bury") this.#send(attempt, BURY, buryValues(unit, step), index);
-      else if (step.kind === "settle") this.#send(attempt, SETTLE, settleValues(unit, step), index);
+      if (step.kind === "bury") void this.#send(attempt, BURY, buryValues(unit, step), index);
+      else if (step.kind === "settle") void this.#send(attempt, SETTLE, settleValues(unit, step), index);
       else if (!keys.inserted || !keys.skipped.has(step.sequence)) this.#sendWrite(attempt, step, index);
     }
     let tag = "";
@@ -146,7 +146,7 @@ export class TransactionPipeline {
   #sendMoves(attempt: Attempt, unit: ApplyUnit): void {
     for (const move of unit.moves) {
       const values = [unit.journal, String(move.generation), String(move.partition), move.from === undefined ? null : String(move.from)];
-      this.#send(attempt, MOVE, [...values, String(move.to), String(move.from === undefined), String(unit.epoch)]);
+      void this.#send(attempt, MOVE, [...values, String(move.to), String(move.from === undefined), String(unit.epoch)]);
     }
   }
 
@@ -163,8 +163,8 @@ export class TransactionPipeline {
     if (wanted !== undefined) attempt.rows.set(step.sequence, wanted);
     if (this.#deferred !== undefined && this.#deferred.length > 0) {
       const names = this.#deferred.join(", ");
-      this.#send(attempt, `SET CONSTRAINTS ${names} IMMEDIATE`, [], index);
-      this.#send(attempt, `SET CONSTRAINTS ${names} DEFERRED`, [], index);
+      void this.#send(attempt, `SET CONSTRAINTS ${names} IMMEDIATE`, [], index);
+      void this.#send(attempt, `SET CONSTRAINTS ${names} DEFERRED`, [], index);
     }
   }
 
@@ -173,7 +173,7 @@ export class TransactionPipeline {
     const attempt: Attempt = { fault: undefined, step: undefined, rows: new Map() };
     const writes = writesOf(unit);
     this.#connection.clearWarnings();
-    this.#send(attempt, BEGIN, []);
+    void this.#send(attempt, BEGIN, []);
     this.#sendMoves(attempt, unit);
     const inserted = await this.#send(attempt, NEW_KEYS, keyArrays(unit, writes));
     if (attempt.fault !== undefined) return this.#rollBack({ kind: "failed", trouble: attempt.fault, step: undefined });
