@@ -1,0 +1,73 @@
+// What `tidemark status` knows: the supervisor's run.json, and what control and the gateway say. Whatever cannot be
+// asked is unknown, never zero and never good (HONEST-NUMBER).
+import { setTimeout as delay } from "node:timers/promises";
+import { TidemarkError } from "@tidemark/kernel/errors";
+import type { Config } from "../config/config.ts";
+import { formatAddress } from "../config/listen-address.ts";
+import { isAlive } from "../platform/process-identity.ts";
+import { readRunFile, type RunFile } from "../platform/run-file.ts";
+import { readSecret } from "../platform/secret-files.ts";
+import { gatewayUrl } from "../platform/start-stack.ts";
+
+/** How long control and the gateway may take to answer. */
+const ANSWER_MS = 2_000;
+
+/** An answer, or why there is none. */
+export type Answer = { readonly known: true; readonly value: Readonly<Record<string, unknown>> } | { readonly known: false; readonly why: string };
+
+export interface StatusReport {
+  readonly formatVersion: 1;
+  readonly at: string;
+  readonly name: string;
+  readonly stateDir: string;
+  /** `absent`: nothing was started here. `gone`: the supervisor was killed. */
+  readonly supervisor: { readonly state: "running" | "absent" | "gone"; readonly pid?: number };
+  readonly run?: RunFile;
+  readonly control: Answer;
+  readonly gateway: Answer;
+}
+
+/** Asks everything at once. Rejects with TM-PLATFORM-RUN-FILE only: who does not answer is unknown. */
+export async function collectStatus(config: Config): Promise<StatusReport> {
+  const run = await readRunFile(config.stateDir);
+  const token = await readToken(config);
+  const [control, gateway] = await Promise.all([ask(`http://${formatAddress(config.control)}/v1/status`, token), ask(`${gatewayUrl(config)}/v1/status`, token)]);
+  return {
+    formatVersion: 1,
+    at: new Date().toISOString(),
+    name: config.name,
+    stateDir: config.stateDir,
+    supervisor: run === undefined ? { state: "absent" } : { state: isAlive(run.supervisor) ? "running" : "gone", pid: run.supervisor.pid },
+    ...(run === undefined ? {} : { run }),
+    control,
+    gateway,
+  };
+}
+
+async function readToken(config: Config): Promise<string | undefined> {
+  try {
+    return (await readSecret(config.control.internalTokenFile))?.reveal();
+  } catch (error) {
+    if (error instanceof TidemarkError) return undefined; // Not readable for this user: the answers will say so.
+    throw error;
+  }
+}
+
+async function ask(url: string, token: string | undefined): Promise<Answer> {
+  const limit = AbortSignal.timeout(ANSWER_MS);
+  try {
+    const response = await fetch(url, { signal: limit, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
+    const value = (await response.json()) as Record<string, unknown>;
+    if (!response.ok) return { known: false, why: `answered ${response.status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
+    return { known: true, value };
+  } catch (error) {
+    if (limit.aborted) return { known: false, why: `no answer within ${ANSWER_MS} ms` };
+    const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
+    return { known: false, why: cause?.code === "ECONNREFUSED" ? "nobody listens there" : (cause?.message ?? (error as Error).message) };
+  }
+}
+
+/** Waits between two looks of --watch. */
+export async function pause(ms: number): Promise<void> {
+  await delay(ms);
+}

@@ -1,0 +1,137 @@
+// A status for people, laid out for the width of the terminal. Reads answers of other processes, maybe of another version:
+// whatever is not there is shown as unknown.
+import { formatDuration } from "@tidemark/kernel/duration";
+import { formatSize } from "../config/size.ts";
+import { isAlive } from "../platform/process-identity.ts";
+import type { RunningRole } from "../platform/run-file.ts";
+import type { Answer, StatusReport } from "./status-report.ts";
+import { layTable, type Cell } from "./table.ts";
+import { wrap, type Paint } from "./terminal.ts";
+
+type Facts = Readonly<Record<string, unknown>>;
+
+const UNKNOWN = "unknown";
+
+interface Layout {
+  readonly columns: number;
+  readonly paint: Paint;
+}
+
+/** The lines of a status. */
+export function describeStatus(report: StatusReport, layout: Layout): string[] {
+  return [
+    ...describeHead(report, layout),
+    "",
+    ...describeRoles(report, layout),
+    ...(report.control.known ? Object.entries(facts(report.control.value["stores"])).flatMap(([name, store]) => ["", ...describeStore(name, facts(store), layout)]) : ["", unknownLine("stores", report.control, layout)]),
+    "",
+    ...describeGateway(report, layout),
+  ];
+}
+
+function describeHead({ name, at, stateDir, supervisor, run }: StatusReport, { columns, paint }: Layout): string[] {
+  const since = run === undefined ? "" : `, up ${formatDuration(Math.max(0, Date.parse(at) - run.startedAtMs))}`;
+  const words = {
+    running: paint.good(`running, pid ${supervisor.pid}${since}`),
+    absent: paint.dim("not started here (tidemark up)"),
+    gone: paint.bad(`gone (pid ${supervisor.pid}): what died is not started again; tidemark up`),
+  } as const;
+  return [`${paint.strong(name)} ${paint.dim(`${at.slice(0, 19).replace("T", " ")} UTC`)}`, field("state in", stateDir, { columns, paint }), field("supervisor", words[supervisor.state], { columns, paint })];
+}
+
+function describeRoles({ run }: StatusReport, { columns, paint }: Layout): string[] {
+  if (run === undefined) return [paint.dim("no roles known")];
+  const rows = run.roles.map((role): Cell[] => [
+    { text: role.name, paint: paint.strong },
+    roleState(role, paint),
+    { text: role.pid === 0 ? "–" : String(role.pid) },
+    { text: String(role.restarts), ...(role.restarts > 0 ? { paint: paint.warn } : {}) },
+    { text: role.reason?.code ?? role.address ?? "" },
+  ]);
+  return layTable([{ title: "role" }, { title: "state" }, { title: "pid", right: true }, { title: "restarts", right: true }, { title: "address" }], rows, { columns, dim: paint.dim });
+}
+
+function roleState(role: RunningRole, paint: Paint): Cell {
+  // run.json says what its supervisor knew last; a process that is gone is gone.
+  if (role.pid !== 0 && !isAlive(role)) return { text: "gone", paint: paint.bad };
+  const colour = role.state === "ready" ? paint.good : role.state === "stopped" ? paint.bad : paint.warn;
+  return { text: role.state, paint: colour };
+}
+
+function describeStore(name: string, store: Facts, layout: Layout): string[] {
+  const { columns, paint } = layout;
+  const record = facts(store["record"]);
+  const route = facts(store["route"]);
+  const guarantee = text(route["guarantee"]);
+  const lines = [
+    `${paint.strong(`store ${name}`)}`,
+    field("primary", `${text(record["primary"])}, epoch ${text(record["epoch"])}, timeline ${text(record["timeline"])}`, layout),
+    field("writes", text(route["state"]) === "open" ? paint.good("open") : paint.warn(text(route["state"])), layout),
+    field("commits", guarantee === "synchronous" ? paint.good("wait for another copy") : guarantee === "asynchronous" ? paint.warn("asynchronous: wait for no other copy") : UNKNOWN, layout),
+  ];
+  if (record["claim"] !== undefined && record["claim"] !== null) lines.push(field("failover", paint.warn(`under way: ${text(facts(record["claim"])["reason"])}`), layout));
+  const nodes = Array.isArray(store["nodes"]) ? (store["nodes"] as unknown[]).map(facts) : Object.entries(facts(store["nodes"])).map(([node, value]) => ({ node, ...facts(value) }));
+  if (nodes.length === 0) return lines;
+  const rows = nodes.map((node): Cell[] => {
+    const agent = node["status"] === undefined ? node : { ...facts(node["status"]), node: node["node"] ?? facts(node["status"])["node"] };
+    const state = text(agent["state"]);
+    const fine = state === "primary" || state === "standby";
+    return [{ text: text(agent["node"] ?? agent["name"]), paint: paint.strong }, { text: state, paint: fine ? paint.good : state === UNKNOWN ? paint.dim : paint.warn }, { text: text(agent["timeline"]) }, { text: text(agent["lsn"]) }, { text: agent["streaming"] === true ? "streams" : text(agent["detail"], "") }];
+  });
+  return [...lines, ...layTable([{ title: "node" }, { title: "state" }, { title: "timeline", right: true }, { title: "lsn", right: true }, { title: "" }], rows, { columns, dim: paint.dim })];
+}
+
+function describeGateway({ gateway, run }: StatusReport, layout: Layout): string[] {
+  const { paint } = layout;
+  if (!gateway.known) return [unknownLine("gateway", gateway, layout)];
+  const { accepting, draining, writes, deadLetters, incidents, stores, journal: journalValue } = gateway.value;
+  const journal = facts(journalValue);
+  const reason = facts(journal["reason"]);
+  const open = number(facts(deadLetters)["open"]);
+  const lines = [
+    `${paint.strong("gateway")}${run === undefined ? "" : ` ${run.gatewayUrl}`}`,
+    field("accepts", accepting === true ? paint.good("writes") : draining === true ? paint.warn("no writes: it is stopping") : accepting === false ? paint.bad(`no writes: ${text(reason["code"], "the journal is not open")}`) : UNKNOWN, layout),
+    field("journal", `${text(journal["state"])}, writes ${text(journal["oldest"])} to ${text(journal["durable"])}, ${size(journal["bytes"])} of ${size(journal["quotaBytes"])}`, layout),
+    field("heals back", journal["healingHorizon"] === null ? "nothing to heal from yet" : `to ${text(journal["healingHorizon"])}`, layout),
+    field("pending", text(facts(writes)["pending"]), layout),
+    field("dead letters", open === 0 ? "none" : open === undefined ? UNKNOWN : paint.warn(`${open} wait for an operator`), layout),
+    field("incidents", number(incidents) === 0 ? "none" : incidents === undefined ? UNKNOWN : paint.bad(String(incidents)), layout),
+  ];
+  for (const [name, value] of Object.entries(facts(stores))) {
+    const store = facts(value);
+    const applier = facts(store["applier"]);
+    const behind = number(facts(store["behind"])["records"]);
+    const state = text(applier["state"]);
+    const colour = state === "applying" ? paint.good : state === "stopped" ? paint.bad : paint.warn;
+    lines.push(field(`apply ${name}`, `${colour(state)}${applier["message"] === undefined ? "" : `: ${text(applier["message"])}`}; behind by ${behind === undefined ? UNKNOWN : `${behind} writes at most`}`, layout));
+    lines.push(field("acknowledged", `means ${text(store["guarantee"])}`, layout));
+  }
+  return lines;
+}
+
+function unknownLine(what: string, answer: Answer, layout: Layout): string {
+  return field(what, layout.paint.warn(`${UNKNOWN}: ${answer.known ? "" : answer.why}`), layout);
+}
+
+const NAME_WIDTH = 13;
+
+function field(name: string, value: string, { columns, paint }: Layout): string {
+  const width = Math.max(NAME_WIDTH, name.length + 1);
+  return `${paint.dim(name.padEnd(width))}${wrap(value, columns - width, " ".repeat(Math.min(width, NAME_WIDTH)))}`;
+}
+
+function facts(value: unknown): Facts {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Facts) : {};
+}
+
+function text(value: unknown, otherwise = UNKNOWN): string {
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : otherwise;
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
+}
+
+function size(value: unknown): string {
+  return typeof value === "number" ? formatSize(value) : UNKNOWN;
+}

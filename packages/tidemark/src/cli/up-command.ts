@@ -1,0 +1,185 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, openSync } from "node:fs";
+import { dirname, relative } from "node:path";
+import { Command } from "commander";
+import { pino } from "pino";
+import { formatDuration } from "@tidemark/kernel/duration";
+import { TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
+import type { Logger } from "@tidemark/kernel/logger";
+import { systemClock } from "@tidemark/kernel/platform/system-clock";
+import type { Config } from "../config/config.ts";
+import { EXIT } from "../platform/exit-codes.ts";
+import { logPath } from "../platform/log-files.ts";
+import { selfCommand } from "../platform/role-plan.ts";
+import { readLivingRun } from "../platform/run-file.ts";
+import { gatewayUrl, startStack, type Stack } from "../platform/start-stack.ts";
+import type { RoleHappening } from "../platform/supervised-role.ts";
+import type { CommandContext } from "./command-line.ts";
+import { durationOption } from "./down-command.ts";
+import { findPlace, loadPlace, withPlace, type Place, type PlaceOptions } from "./place.ts";
+import { wrap, type Terminal } from "./terminal.ts";
+
+interface UpOptions extends PlaceOptions {
+  readonly detach?: boolean;
+  readonly timeout: number;
+  /** The supervisor of --detach: tells its parent over IPC instead of printing. */
+  readonly inBackground?: boolean;
+}
+
+/** From the supervisor in the background to the command that started it. */
+type FromBackground = { readonly type: "happening"; readonly happening: RoleHappening } | { readonly type: "up" } | { readonly type: "failed"; readonly code: string; readonly message: string; readonly hint: string };
+
+/** `tidemark up`. */
+export function upCommand(context: CommandContext): Command {
+  const command = withPlace(new Command("up"))
+    .description("Starts the whole stack on this machine, every role a process of its own, and starts again what dies. Ctrl-C stops it in order; a second Ctrl-C hurries.")
+    .option("-d, --detach", "run in the background; return when everything is ready")
+    .option("--timeout <duration>", "with --detach: how long to wait until everything is ready", durationOption, 120_000)
+    .addHelpText("after", "\nExamples:\n  tidemark up\n  tidemark up --detach && tidemark status\n  tidemark up --config shop.yaml --state-dir /var/lib/shop\n\nExit codes: 0 stopped cleanly, or with --detach: everything is ready · 69 it runs\nalready · 70 a role stopped for good · 75 not ready in time · 78 configuration");
+  return command
+    .addOption(command.createOption("--in-background").hideHelp())
+    .action(async (options: UpOptions) => {
+      const place = await findPlace(options);
+      const config = await loadPlace(place);
+      if (options.inBackground === true) context.end(await runInBackground(place, config));
+      else if (options.detach === true) context.end(await detach(context.terminal, { place, config, timeoutMs: options.timeout }));
+      else context.end(await runInForeground(context.terminal, place, config));
+    });
+}
+
+async function runInForeground(terminal: Terminal, place: Place, config: Config): Promise<number> {
+  printHead(terminal, place, config);
+  const print = (happening: RoleHappening): void => printHappening(terminal, happening);
+  return supervise(place, config, {
+    onHappening: print,
+    onUp: (tookMs) => printUp(terminal, config, { tookMs, stopWith: "Ctrl-C" }),
+    onStopping: () => terminal.out("stopping: the gateway drains, then PostgreSQL stops, then control (Ctrl-C again hurries)"),
+    onHurry: () => terminal.out("hurrying"),
+    onEnded: () => terminal.out(`${terminal.paint.good("✓")} everything has ended`),
+  });
+}
+
+async function runInBackground(place: Place, config: Config): Promise<number> {
+  const tell = (message: FromBackground): void => {
+    if (process.connected) process.send?.(message, () => undefined);
+  };
+  try {
+    return await supervise(place, config, { onHappening: (happening) => tell({ type: "happening", happening }), onUp: () => tell({ type: "up" }) });
+  } catch (error) {
+    if (error instanceof TidemarkError) tell({ type: "failed", code: error.code, message: error.message, hint: error.hint });
+    throw error;
+  }
+}
+
+interface Watching {
+  readonly onHappening: (happening: RoleHappening) => void;
+  readonly onUp: (tookMs: number) => void;
+  readonly onStopping?: () => void;
+  readonly onHurry?: () => void;
+  readonly onEnded?: () => void;
+}
+
+/** Runs the stack until a signal comes. A role that ends for good before everything was ready takes the rest down again. */
+async function supervise(place: Place, config: Config, watching: Watching): Promise<number> {
+  const asked = Promise.withResolvers<"asked">();
+  let stack: Stack | undefined;
+  let signals = 0;
+  const onSignal = (): void => {
+    signals++;
+    asked.resolve("asked");
+    if (signals === 1) watching.onStopping?.();
+    else {
+      watching.onHurry?.();
+      stack?.hurry();
+    }
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  const startedMs = systemClock.monotonicMs();
+  stack = await startStack({ configFile: place.configFile, stateDir: config.stateDir, logger: supervisorLogger(config.stateDir), onHappening: watching.onHappening });
+  const settled = await Promise.race([stack.settled(), asked.promise]);
+  if (settled !== "asked" && settled !== undefined) {
+    await stack.stop();
+    const { role, code, message, hint } = settled;
+    throw new TidemarkError("TM-PLATFORM-ROLE-STOPPED", `start ${role}: ${message}`, { details: { role, code }, ...(hint === "" ? {} : { hint: `${hint}${code === "" ? "" : ` (${code})`}` }) });
+  }
+  if (settled !== "asked") watching.onUp(systemClock.monotonicMs() - startedMs);
+  await asked.promise;
+  await stack.stop();
+  watching.onEnded?.();
+  return EXIT.ok;
+}
+
+async function detach(terminal: Terminal, job: { place: Place; config: Config; timeoutMs: number }): Promise<number> {
+  const { place, config } = job;
+  const running = await readLivingRun(config.stateDir);
+  if (running !== undefined) throw new TidemarkError("TM-PLATFORM-ALREADY-UP", `start in ${config.stateDir}: the supervisor with pid ${running.supervisor.pid} uses it`);
+  printHead(terminal, place, config);
+  const log = logPath(config.stateDir, "supervisor");
+  mkdirSync(dirname(log), { recursive: true });
+  const output = openSync(log, "a", 0o640);
+  const [program, ...args] = selfCommand(["up", "--in-background", "--config", place.configFile, "--state-dir", config.stateDir]);
+  const child = spawn(program, args, { detached: true, stdio: ["ignore", output, output, "ipc"] });
+  const startedMs = systemClock.monotonicMs();
+  const outcome = await new Promise<"up" | "late" | Extract<FromBackground, { type: "failed" }>>((resolve, reject) => {
+    const timer = systemClock.setTimer(job.timeoutMs, () => resolve("late"));
+    child.on("message", (message: FromBackground) => {
+      if (message.type === "happening") printHappening(terminal, message.happening);
+      else resolve(message.type === "up" ? "up" : message);
+      if (message.type !== "happening") timer.clear();
+    });
+    child.on("error", (cause) => reject(new TidemarkError("TM-PLATFORM-SPAWN", "start the supervisor in the background", { cause })));
+    child.on("exit", (code, signal) => {
+      timer.clear();
+      reject(new TidemarkError("TM-PLATFORM-SPAWN", `start the supervisor in the background: it ended with ${signal ?? `code ${code}`}`, { hint: `Its last words are in ${log}.` }));
+    });
+  });
+  if (outcome === "up" || outcome === "late") {
+    child.disconnect();
+    child.unref();
+  }
+  if (outcome === "late") throw new TidemarkError("TM-PLATFORM-NOT-READY", `start in ${config.stateDir}: not everything was ready within ${formatDuration(job.timeoutMs)}; it goes on starting in the background`);
+  if (outcome !== "up") throw new TidemarkError(outcome.code as ErrorCode, outcome.message, { hint: outcome.hint });
+  printUp(terminal, config, { tookMs: systemClock.monotonicMs() - startedMs, stopWith: "tidemark down" });
+  return EXIT.ok;
+}
+
+function supervisorLogger(stateDir: string): Logger {
+  const file = logPath(stateDir, "supervisor");
+  const logger = pino({ base: { role: "supervisor", pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: file, sync: true, mkdir: true }));
+  return logger as unknown as Logger;
+}
+
+function printHead(terminal: Terminal, place: Place, config: Config): void {
+  const { out, paint, columns } = terminal;
+  out(paint.strong(config.name));
+  if (place.builtIn) {
+    out(wrap("There is no tidemark.yaml in this folder: this runs the example that comes with Tidemark, a shop's orders on two PostgreSQL nodes. To make it yours, copy it and its orders.sql here:", columns));
+    out(paint.dim(`  cp ${dirname(place.configFile)}/orders.* .`));
+    out(paint.dim("  mv orders.yaml tidemark.yaml"));
+  } else out(`configuration ${shown(config.file)}`);
+  out(`state ${shown(config.stateDir)}`);
+}
+
+/** One line: time, role, what. In a narrow terminal what happened stands below. */
+function printHappening({ out, paint, columns }: Terminal, { role, state, what, code, hint }: RoleHappening): void {
+  const time = new Date().toISOString().slice(11, 23);
+  const colour = state === "ready" ? paint.good : state === "stopped" ? paint.bad : state === "waiting" ? paint.warn : (text: string) => text;
+  const name = role.padEnd(9);
+  const indent = " ".repeat(14 + name.length);
+  out(columns >= 60 ? `${paint.dim(time)}  ${paint.strong(name)} ${colour(wrap(what, columns - indent.length, indent))}` : `${paint.dim(time)} ${paint.strong(role)}\n  ${colour(wrap(what, columns - 2, "  "))}`);
+  if (code !== undefined && code !== "") out(`  ${paint.dim(wrap(`${code}: ${hint ?? ""}`, columns - 2, "  "))}`);
+}
+
+function printUp({ out, paint }: Terminal, config: Config, facts: { tookMs: number; stopWith: string }): void {
+  out(`${paint.good("✓")} everything is up after ${formatDuration(facts.tookMs)}`);
+  out(`  gateway  ${gatewayUrl(config)}`);
+  for (const token of config.gateway.tokens) out(`  token    ${shown(token.file)}\n           ${paint.dim(`${token.name}: ${token.scopes.join(", ")}`)}`);
+  out(`  look     tidemark status`);
+  out(`  stop     ${facts.stopWith}`);
+}
+
+function shown(path: string): string {
+  const way = relative(process.cwd(), path);
+  return way.startsWith("..") || way === "" ? path : way;
+}
+
