@@ -34,6 +34,8 @@ export interface SegmentScan {
 
 export interface ScanStart {
   readonly seed: number;
+  /** Where to begin; the first group by default. */
+  readonly at?: number;
   readonly expected: number;
   readonly generation: number;
   readonly partitions: number;
@@ -41,11 +43,12 @@ export interface ScanStart {
 
 /** Reads the groups of a whole segment with a good header. Pure; decides nothing about what bad bytes mean. */
 export function scanSegment(bytes: Buffer, start: ScanStart): SegmentScan {
-  const scan = { records: 0, expected: start.expected, lastGroupOffset: HEADER_BYTES, generation: start.generation, partitions: start.partitions };
+  const scan = { records: 0, expected: start.expected, lastGroupOffset: start.at ?? HEADER_BYTES, generation: start.generation, partitions: start.partitions };
   let first: number | undefined;
   let newest: number | undefined;
-  let at = HEADER_BYTES;
-  let groupStart = -1;
+  let at = start.at ?? HEADER_BYTES;
+  // Resumed in the middle of a group, its start is taken from the first record.
+  let groupStart = at % SECTOR_BYTES === 0 ? -1 : recordFields.groupStart(bytes, at);
   const done = (end: number, bad?: BadBytes): SegmentScan => ({
     ...scan,
     end,

@@ -20,6 +20,7 @@ class BreakableFiles implements Files {
   syncDirectory = nodeFiles.syncDirectory;
   freeBytes = nodeFiles.freeBytes;
   lock = nodeFiles.lock;
+  isLocked = nodeFiles.isLocked;
 
   async open(path: string, mode: "read" | "update" | "create"): Promise<JournalFile> {
     const file = await nodeFiles.open(path, mode);

@@ -20,6 +20,8 @@ export interface Files {
   freeBytes(path: string): Promise<number>;
   /** A lock that ends with its holder's process. Rejects with TM-JOURNAL-LOCKED while another one holds it. */
   lock(path: string): Promise<FileLock>;
+  /** Whether somebody holds the lock. */
+  isLocked(path: string): Promise<boolean>;
 }
 
 export interface FileLock {

@@ -23,6 +23,7 @@ export interface Manifest {
 }
 
 export const MANIFEST_NAME = "journal.json";
+export const LOCK_NAME = "journal.lock";
 export const NEW_MANIFEST_NAME = "journal.json.new";
 
 export function encodeManifest(manifest: Manifest): string {

@@ -1,6 +1,6 @@
 import { close, constants, fdatasync, fstat, fsync, open, read, write } from "node:fs";
 import { mkdir, readdir, rename, statfs, unlink } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { systemCode, type FileLock, type Files, type JournalFile } from "./files.ts";
@@ -12,6 +12,8 @@ import { systemCode, type FileLock, type Files, type JournalFile } from "./files
  */
 const DURABLE_WRITES = process.platform === "linux";
 const FLAGS = { read: constants.O_RDONLY, update: constants.O_RDWR, create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL } as const;
+/** How long taking the lock waits: long enough for somebody who only looks whether it is held (`isLocked`). */
+const LOCK_PATIENCE_MS = 200;
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
@@ -64,17 +66,35 @@ export const nodeFiles: Files = {
     let database: DatabaseSync | undefined;
     try {
       database = new DatabaseSync(path);
-      database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+      database.exec(`PRAGMA busy_timeout = ${LOCK_PATIENCE_MS}; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE`);
     } catch (error) {
       database?.close();
-      if (error instanceof Error && /locked|busy/i.test(error.message)) {
+      if (saysLocked(error)) {
         throw new TidemarkError("TM-JOURNAL-LOCKED", `another process holds ${path}`, { cause: error, details: { lock: path } });
       }
       throw error;
     }
     return { release: () => database.close() };
   },
+
+  async isLocked(path: string): Promise<boolean> {
+    if (!(await nodeFiles.list(dirname(path))).includes(basename(path))) return false;
+    const database = new DatabaseSync(path, { readOnly: true });
+    try {
+      database.exec("PRAGMA busy_timeout = 0; SELECT count(*) FROM sqlite_schema");
+      return false;
+    } catch (error) {
+      if (saysLocked(error)) return true;
+      throw error;
+    } finally {
+      database.close();
+    }
+  },
 };
+
+function saysLocked(error: unknown): boolean {
+  return error instanceof Error && /locked|busy/i.test(error.message);
+}
 
 class NodeFile implements JournalFile {
   readonly #fd: number;

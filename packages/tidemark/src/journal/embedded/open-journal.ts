@@ -9,12 +9,11 @@ import { SECTOR_BYTES } from "../segment-format.ts";
 import { EmbeddedJournal } from "./embedded-journal.ts";
 import { FilesReader } from "./files-reader.ts";
 import type { Files } from "./files.ts";
-import { readManifest } from "./manifest.ts";
+import { LOCK_NAME, readManifest } from "./manifest.ts";
 import { nodeFiles } from "./node-files.ts";
 import { recover } from "./recovery.ts";
 
 const LEAST_SEGMENT_BYTES = 4_096;
-export const LOCK_NAME = "journal.lock";
 
 export interface OpenJournalOptions {
   readonly config: JournalConfig;
@@ -40,9 +39,7 @@ export async function openJournal(options: OpenJournalOptions): Promise<Journal>
   let journal: EmbeddedJournal | undefined;
   try {
     const recovered = await recover(files, config.directory, { clock, random });
-    if (recovered.torn !== undefined) {
-      logger.warn({ ...recovered.torn, directory: config.directory }, "the journal ended in a torn group, which nobody was told to be safe; it was cut off");
-    }
+    for (const torn of recovered.torn) logger.warn({ ...torn, directory: config.directory }, "the journal ended in a torn group, which nobody was told to be safe; it was cut off");
     journal = new EmbeddedJournal({ files, clock, logger, defer: options.defer ?? ((run) => void setImmediate(run)) }, config, { recovered, lock });
     await journal.begin(recovered);
     return journal;

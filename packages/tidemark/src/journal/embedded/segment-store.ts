@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { Files, JournalFile } from "./files.ts";
 import { writeManifest, type Manifest } from "./manifest.ts";
-import type { KeptSegment, Recovered } from "./recovery.ts";
+import type { Recovered } from "./recovery.ts";
+import type { KeptSegment } from "./segment-chain.ts";
 import { makeSegment, segmentName } from "./segment-file.ts";
 
 /** A segment that takes, or will take, groups. */

@@ -184,6 +184,11 @@ export class PowerCutFiles implements Files {
     return { release: () => void (life === this.#life && this.#locks.delete(path)) };
   }
 
+  async isLocked(path: string): Promise<boolean> {
+    await Promise.resolve();
+    return this.#locks.has(path);
+  }
+
   get #seen(): Names {
     return this.#names.at(-1) ?? new Map<string, Inode>();
   }
