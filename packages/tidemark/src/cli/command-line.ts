@@ -59,7 +59,6 @@ export async function buildProgram(args: readonly string[], context: CommandCont
   const program = new Command("tidemark")
     .description("Declare how much data each service may lose. Tidemark makes it true, measures it, and proves it.")
     .version(version(), "-V, --version", "show the version")
-    .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", HELP_END);
   const operands = args.filter((arg) => !arg.startsWith("-"));
@@ -69,7 +68,7 @@ export async function buildProgram(args: readonly string[], context: CommandCont
     program.addCommand(command.helpGroup(entry.group));
   }
   for (const command of everyCommand(program)) {
-    command.exitOverride().configureOutput({
+    command.exitOverride().helpOption("-h, --help", "show help").configureOutput({
       writeOut: (text) => terminal.out(text.replace(/\n$/, "")),
       writeErr: (text) => terminal.err(text.replace(/\n$/, "")),
       getOutHelpWidth: () => terminal.columns,

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "@tidemark/kernel/duration";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { silentLogger } from "@tidemark/kernel/logger";
@@ -30,7 +30,7 @@ export function durationOption(text: string): number {
 export function downCommand(context: CommandContext): Command {
   return withPlace(new Command("down"))
     .description("Stops the stack in order (the gateway drains, PostgreSQL stops, control ends) and waits until all has ended.")
-    .option("--timeout <duration>", "how long to wait", durationOption, 90_000)
+    .addOption(new Option("--timeout <duration>", "how long to wait").argParser(durationOption).default(90_000, "90s"))
     .option("--json", "print what was done as JSON")
     .addHelpText("after", "\nExamples:\n  tidemark down\n  tidemark down --timeout 5m\n\nExit codes: 0 everything has ended · 69 nothing runs here · 75 not everything has ended yet")
     .action(async (options: PlaceOptions & { timeout: number; json?: boolean }) => context.end(await takeDown(context.terminal, options)));

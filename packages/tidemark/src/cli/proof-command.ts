@@ -3,7 +3,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { formatDuration } from "@tidemark/kernel/duration";
-import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
+import { TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { systemRandom } from "@tidemark/kernel/platform/system-random";
 import { openAuditLog } from "../audit/audit-log.ts";
@@ -21,8 +21,8 @@ interface ProofOptions extends PlaceOptions {
   readonly json?: boolean;
 }
 
-/** Exit code of `proof verify` for a proof whose key is not known: neither good nor bad. */
-const UNKNOWN_KEY = 2;
+/** How `proof verify` ends where the signature was not even checked; 2 means neither good nor bad. */
+const VERIFY_EXIT: Readonly<Partial<Record<ErrorCode, number>>> = { "TM-PROOF-UNKNOWN-KEY": 2, "TM-PROOF-KEY": 2, "TM-PROOF-FORMAT": EXIT.data };
 
 /** `tidemark proof verify|show|rotate-key`. */
 export function proofCommand(context: CommandContext): Command {
@@ -32,7 +32,7 @@ export function proofCommand(context: CommandContext): Command {
     .argument("<file>", "the proof")
     .option("-k, --key <path...>", "a public key (PEM), or a folder of public keys and rotations (default: keys/proof-public in the state folder)")
     .option("--json", "print the verdict as JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark proof verify proof.json\n  tidemark proof verify proof.json --key tidemark-public.pem\n\nExit codes: 0 the signature holds · 1 it does not · 2 the key is not known\n  65 it is no proof · 75 it cannot be read\nWhether the proof is a good one is another question: `proof show` has the counts.")
+    .addHelpText("after", "\nExamples:\n  tidemark proof verify proof.json\n  tidemark proof verify proof.json --key tidemark-public.pem\n\nExit codes: 0 the signature holds · 1 it does not · 2 the key is not known\n  65 it is no proof, or cannot be read\nWhether the proof is a good one is another question: `proof show` has the counts.")
     .action(async (file: string, options: ProofOptions) => context.end(await verify_(context.terminal, file, options)));
   const show = new Command("show")
     .description("Shows what a proof says. Does not check its signature.")
@@ -55,17 +55,14 @@ export function proofCommand(context: CommandContext): Command {
 
 async function verify_(terminal: Terminal, file: string, options: ProofOptions): Promise<number> {
   const { out, paint, columns } = terminal;
-  const text = await readProofFile(file);
   let verified: VerifiedProof;
   try {
-    verified = verifyProof(text, await trustedKeys(options));
+    verified = verifyProof(await readProofFile(file), await trustedKeys(options));
   } catch (error) {
     if (!(error instanceof TidemarkError)) throw error;
-    if (options.json !== true && !hasCode(error, "TM-PROOF-FORMAT")) out(`${paint.bad("✗")} ${wrap(error.message, columns - 2, "  ")}\n  ${wrap(error.hint, columns - 2, "  ")}`);
-    else if (options.json === true) out(JSON.stringify({ file, valid: false, code: error.code, message: error.message }));
-    else throw error;
-    if (hasCode(error, "TM-PROOF-UNKNOWN-KEY")) return UNKNOWN_KEY;
-    return hasCode(error, "TM-PROOF-FORMAT") ? EXIT.data : EXIT.failed;
+    if (options.json === true) out(JSON.stringify({ file, valid: false, code: error.code, message: error.message }));
+    else out(`${paint.bad("✗")} ${wrap(error.message, columns - 2, "  ")}\n  ${wrap(`${error.hint} (${error.code})`, columns - 2, "  ")}`);
+    return VERIFY_EXIT[error.code] ?? EXIT.failed;
   }
   const { proof, keyId, keyRetiredAt } = verified;
   if (options.json === true) out(JSON.stringify({ file, valid: true, keyId, ...(keyRetiredAt === undefined ? {} : { keyRetiredAt }), outcome: proof.body.outcome }));

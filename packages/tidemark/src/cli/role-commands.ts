@@ -28,11 +28,12 @@ export function agentCommand(context: CommandContext): Command {
     .action(async (options: PlaceOptions & { node: string }) => {
       await runRole(context, `agent-${options.node}`, options, async (role) => {
         const nodes = Object.values(role.config.stores).flatMap((store) => store.nodes.map((node) => node.name));
-        if (!nodes.includes(options.node)) {
+        const store = Object.entries(role.config.stores).find(([, { nodes: own }]) => own.some((node) => node.name === options.node))?.[0];
+        if (store === undefined) {
           const meant = didYouMean(options.node, nodes);
           throw new TidemarkError("TM-PLATFORM-ROLE-UNKNOWN", `run the agent of node "${options.node}", which ${role.config.file} does not have`, { hint: meant === undefined ? `Its nodes are ${nodes.join(", ")}.` : `Did you mean ${meant}?` });
         }
-        await (await import("../cluster/agent/agent-role.ts")).runAgentRole({ ...role, node: options.node });
+        await (await import("../cluster/agent/agent-role.ts")).runAgentRole({ ...role, store, node: options.node });
       });
     });
 }

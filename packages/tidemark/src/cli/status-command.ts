@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { EXIT } from "../platform/exit-codes.ts";
 import type { CommandContext } from "./command-line.ts";
 import { durationOption } from "./down-command.ts";
@@ -21,7 +21,7 @@ export function statusCommand(context: CommandContext): Command {
     .description("Shows what runs, who is primary, what the journal holds and how far it is applied. What cannot be asked is shown as unknown.")
     .option("--json", "print everything that is known as JSON")
     .option("-w, --watch", "show it again and again")
-    .option("--interval <duration>", "with --watch: time between two looks", durationOption, 1_000)
+    .addOption(new Option("--interval <duration>", "with --watch: time between two looks").argParser(durationOption).default(1_000, "1s"))
     .addHelpText("after", "\nExamples:\n  tidemark status\n  tidemark status --json | jq .gateway.value.journal\n  tidemark status --watch\n\nExit codes: 0 everything runs and answers · 1 something does not · 69 nothing runs")
     .action(async (options: StatusOptions) => context.end(await showStatus(context.terminal, options)));
 }

@@ -70,7 +70,7 @@ function describeStore(name: string, store: Facts, layout: Layout): string[] {
     field("commits", guarantee === "synchronous" ? paint.good("wait for another copy") : guarantee === "asynchronous" ? paint.warn("asynchronous: wait for no other copy") : UNKNOWN, layout),
   ];
   if (record["claim"] !== undefined && record["claim"] !== null) lines.push(field("failover", paint.warn(`under way: ${text(facts(record["claim"])["reason"])}`), layout));
-  const nodes = Array.isArray(store["nodes"]) ? (store["nodes"] as unknown[]).map(facts) : Object.entries(facts(store["nodes"])).map(([node, value]) => ({ node, ...facts(value) }));
+  const nodes: Facts[] = Array.isArray(store["nodes"]) ? (store["nodes"] as unknown[]).map(facts) : Object.entries(facts(store["nodes"])).map(([node, value]) => ({ node, ...facts(value) }));
   if (nodes.length === 0) return lines;
   const rows = nodes.map((node): Cell[] => {
     const agent = node["status"] === undefined ? node : { ...facts(node["status"]), node: node["node"] ?? facts(node["status"])["node"] };

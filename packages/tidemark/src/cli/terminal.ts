@@ -1,4 +1,5 @@
 import picocolors from "picocolors";
+import { EXIT } from "../platform/exit-codes.ts";
 
 /** Where a command prints, as it is told: tests give it a buffer and a width. */
 export interface Terminal {
@@ -34,6 +35,11 @@ export function makePaint(colours: boolean): Paint {
 /** This process's terminal. Colours only where a person looks on and NO_COLOR (https://no-color.org) is not set. */
 export function openTerminal(env: NodeJS.ProcessEnv = process.env): Terminal {
   const interactive = process.stdout.isTTY;
+  // `tidemark logs | head`: whoever reads has had enough, which is no fault of this command.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(EXIT.ok);
+  });
   const colours = (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb" && (interactive || (env["FORCE_COLOR"] ?? "0") !== "0");
   const columns = process.stdout.columns ?? (Number(env["COLUMNS"]) || DEFAULT_COLUMNS);
   return {

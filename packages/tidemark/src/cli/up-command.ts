@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, openSync } from "node:fs";
 import { dirname, relative } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { pino } from "pino";
 import { formatDuration } from "@tidemark/kernel/duration";
 import { TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
@@ -31,13 +31,12 @@ type FromBackground = { readonly type: "happening"; readonly happening: RoleHapp
 
 /** `tidemark up`. */
 export function upCommand(context: CommandContext): Command {
-  const command = withPlace(new Command("up"))
+  return withPlace(new Command("up"))
     .description("Starts the whole stack on this machine, every role a process of its own, and starts again what dies. Ctrl-C stops it in order; a second Ctrl-C hurries.")
     .option("-d, --detach", "run in the background; return when everything is ready")
-    .option("--timeout <duration>", "with --detach: how long to wait until everything is ready", durationOption, 120_000)
-    .addHelpText("after", "\nExamples:\n  tidemark up\n  tidemark up --detach && tidemark status\n  tidemark up --config shop.yaml --state-dir /var/lib/shop\n\nExit codes: 0 stopped cleanly, or with --detach: everything is ready · 69 it runs\nalready · 70 a role stopped for good · 75 not ready in time · 78 configuration");
-  return command
-    .addOption(command.createOption("--in-background").hideHelp())
+    .addOption(new Option("--timeout <duration>", "with --detach: how long to wait until everything is ready").argParser(durationOption).default(120_000, "2m"))
+    .addOption(new Option("--in-background").hideHelp())
+    .addHelpText("after", "\nExamples:\n  tidemark up\n  tidemark up --detach && tidemark status\n  tidemark up --config shop.yaml --state-dir /var/lib/shop\n\nExit codes: 0 stopped cleanly, or with --detach: everything is ready · 69 it runs\nalready · 70 a role stopped for good · 75 not ready in time · 78 configuration")
     .action(async (options: UpOptions) => {
       const place = await findPlace(options);
       const config = await loadPlace(place);

@@ -28,6 +28,7 @@ export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
   if (storesSound && isSound("gateway") && isSound("control")) findings.push(...checkListeners(file));
   if (isSound("journal")) findings.push(...checkJournal(file));
   if (isSound("gateway")) findings.push(...checkGateway(file));
+  if (storesSound) findings.push(...checkNodeNames(file));
   for (const [name, store] of entriesOf(file.stores)) if (isSound("stores", name)) findings.push(...checkStore(store, ["stores", name]));
   const stores = entriesOf(file.stores).map(([name]) => name);
   for (const [name, service] of entriesOf(file.services)) {
@@ -59,6 +60,20 @@ function checkListeners(file: ConfigFile): Finding[] {
     const other = seen.find((earlier) => collide(earlier.address, address));
     if (other !== undefined) findings.push({ path, code: "TM-CONFIG-DUPLICATE-PORT", message: `${what} would listen on port ${address.port}, where ${other.what} listens`, expected: "a port of its own" });
     seen.push({ what, address });
+  }
+  return findings;
+}
+
+/** A node is named on its own (`tidemark agent --node pg1`), so its name is one of the whole deployment. */
+function checkNodeNames(file: ConfigFile): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, string>();
+  for (const [store, { nodes }] of Object.entries(file.stores)) {
+    for (const node of Object.keys(nodes)) {
+      const other = seen.get(node);
+      if (other !== undefined) findings.push({ path: ["stores", store, "nodes", node], at: "key", code: "TM-CONFIG-VALUE", message: `the store ${other} has a node ${node} as well`, expected: "a name of its own for every node" });
+      else seen.set(node, store);
+    }
   }
   return findings;
 }
