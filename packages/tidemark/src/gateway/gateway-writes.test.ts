@@ -28,7 +28,7 @@ describe("a write", () => {
       keyRememberedWrites: 10_000,
       status: "journalled",
     });
-    expect(Date.parse(json["keyRememberedUntil"]) - Date.parse(json["acceptedAt"])).toBe(3_600_000);
+    expect(Date.parse(String(json["keyRememberedUntil"])) - Date.parse(String(json["acceptedAt"]))).toBe(3_600_000);
     const [record] = await records();
     expect(record).toMatchObject({ kind: "write", key: "c1", partition: json["partition"] });
     expect(readWritePayload(record!.payload)).toMatchObject({

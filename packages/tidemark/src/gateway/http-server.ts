@@ -3,7 +3,7 @@ import swagger from "@fastify/swagger";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { TokenScope } from "../config/config.ts";
 import type { Access, Caller } from "./access.ts";
-import { OPENAPI_DOCUMENT } from "./openapi.ts";
+import { OPENAPI_DOCUMENT, SHARED_SCHEMAS } from "./openapi.ts";
 import { problem, problemOf, ProblemError, type Problem } from "./problem.ts";
 
 /** A connection without a request is kept so long. Longer than the usual 60 s of a load balancer, which must be the one to close. */
@@ -64,7 +64,11 @@ export async function createHttpServer(parts: HttpServerParts): Promise<FastifyI
     sendProblem(reply, problem("TM-GATEWAY-NOT-FOUND", `there is nothing at ${request.method} ${request.url.split("?")[0]}`)),
   );
   app.setErrorHandler((error, request, reply) => sendProblem(reply, problemOfRequest(error, request, parts.logger)));
-  await app.register(swagger, { openapi: OPENAPI_DOCUMENT });
+  for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+  await app.register(swagger, {
+    openapi: OPENAPI_DOCUMENT,
+    refResolver: { buildLocalReference: (schema) => (typeof schema["$id"] === "string" ? schema["$id"] : "") },
+  });
   return app;
 }
 

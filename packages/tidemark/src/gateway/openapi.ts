@@ -24,6 +24,7 @@ const text = { type: "string" };
 const time = { type: "string", format: "date-time" };
 
 const write = {
+  $id: "Write",
   type: "object",
   description: "A write. Nothing else is allowed beside these members.",
   required: ["command", "idempotencyKey"],
@@ -62,6 +63,7 @@ const applied = {
 const verdict = { type: "object", properties: { reason: text, by: text, sqlstate: text, constraint: text } };
 
 const receipt = {
+  $id: "Receipt",
   type: "object",
   required: [
     "id",
@@ -110,6 +112,7 @@ const receipt = {
 };
 
 const problem = {
+  $id: "Problem",
   type: "object",
   description: "RFC 9457.",
   required: ["type", "title", "status", "detail", "code", "retry", "hint"],
@@ -128,9 +131,15 @@ const problem = {
   },
 };
 
+/** Schemas that several addresses share; the description refers to them by name. */
+export const SHARED_SCHEMAS = [write, receipt, problem];
+const WRITE = { $ref: "Write#" };
+const RECEIPT = { $ref: "Receipt#" };
+const PROBLEM = { $ref: "Problem#" };
+
 const problems = (...statuses: number[]): Record<string, object> =>
   Object.fromEntries(
-    statuses.map((status) => [status, { description: "A problem.", content: { "application/problem+json": { schema: problem } } }]),
+    statuses.map((status) => [status, { description: "A problem.", content: { "application/problem+json": { schema: PROBLEM } } }]),
   );
 const json = (description: string, schema: object): object => ({ description, content: { "application/json": { schema } } });
 const secured = { security: [{ bearer: [] }] };
@@ -156,16 +165,16 @@ export const writesSchema: RouteSchema = {
   },
   body: {
     content: {
-      "application/json": { schema: { oneOf: [write, { type: "array", items: write }] } },
-      "application/x-ndjson": { schema: write },
+      "application/json": { schema: { oneOf: [WRITE, { type: "array", items: WRITE }] } },
+      "application/x-ndjson": { schema: WRITE },
     },
   },
   response: {
-    200: json("Applied.", receipt),
-    202: json("Accepted: durable where the receipt says.", receipt),
+    200: json("Applied.", RECEIPT),
+    202: json("Accepted: durable where the receipt says.", RECEIPT),
     207: {
       description: "The writes of the batch fared differently.",
-      content: { "application/x-ndjson": { schema: { oneOf: [receipt, problem] } } },
+      content: { "application/x-ndjson": { schema: { oneOf: [RECEIPT, PROBLEM] } } },
     },
     ...problems(400, 401, 403, 409, 413, 415, 422, 429, 500, 503, 504),
   },
@@ -180,7 +189,7 @@ export const writeLookupSchema: RouteSchema = {
   tags: ["writes"],
   ...secured,
   params: idParameter,
-  response: { 200: json("The receipt with its status.", receipt), ...problems(401, 403, 404) },
+  response: { 200: json("The receipt with its status.", RECEIPT), ...problems(401, 403, 404) },
 };
 
 export const deadLettersSchema: RouteSchema = {

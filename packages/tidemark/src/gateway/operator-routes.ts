@@ -15,7 +15,7 @@ export function addOperatorRoutes(app: FastifyInstance, parts: { deadLetters: De
   app.get<{ Querystring: { after?: string; limit?: string } }>(
     "/v1/dead-letters",
     { config: { scope: "read" }, schema: deadLettersSchema },
-    async (request) => parts.deadLetters.page(request.query.after, pageSize(request.query.limit)),
+    (request) => parts.deadLetters.page(request.query.after, pageSize(request.query.limit)),
   );
 
   app.post<{ Params: { id: string } }>(
@@ -27,11 +27,8 @@ export function addOperatorRoutes(app: FastifyInstance, parts: { deadLetters: De
     },
   );
 
-  app.post<{ Params: { id: string } }>(
-    "/v1/dead-letters/:id/discard",
-    { config: { scope: "operate" }, schema: discardSchema },
-    async (request) =>
-      parts.deadLetters.discard(request.params.id, { by: `token:${request.caller.name}`, reason: reasonOf(objectOf(request.body)) }),
+  app.post<{ Params: { id: string } }>("/v1/dead-letters/:id/discard", { config: { scope: "operate" }, schema: discardSchema }, (request) =>
+    parts.deadLetters.discard(request.params.id, { by: `token:${request.caller.name}`, reason: reasonOf(objectOf(request.body)) }),
   );
 
   app.post<{ Params: { store: string } }>(
@@ -74,9 +71,12 @@ function reasonOf(body: Record<string, unknown>, byDefault?: string): string {
 
 function exceptionsOf(except: unknown): string[] {
   if (except === undefined) return [];
-  if (!Array.isArray(except) || except.length > MOST_EXCEPTIONS || !except.every((id) => typeof id === "string"))
-    throw invalid("/except", `must be a list of at most ${MOST_EXCEPTIONS} ids`);
-  return except as string[];
+  if (!isTextList(except) || except.length > MOST_EXCEPTIONS) throw invalid("/except", `must be a list of at most ${MOST_EXCEPTIONS} ids`);
+  return except;
+}
+
+function isTextList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
 function invalid(field: string, what: string): ProblemError {

@@ -132,7 +132,7 @@ export class WriteService {
     const results: (WriteResult | Promise<WriteResult>)[] = decisions.map((decision, index) =>
       this.#result(decision, { line: writes[index]?.line, waitMs: facts.waitMs }),
     );
-    return results.some((result) => result instanceof Promise) ? Promise.all(results) : (results as WriteResult[]);
+    return results.every(isSettled) ? results : Promise.all(results.map(async (result) => result));
   }
 
   /** Appends the group and tells acceptance what came of it; never rejects, the outcome is in `group.appended`. */
@@ -292,6 +292,10 @@ export class WriteService {
 
 /** The records of groups whose append has come back, so that their receipts need no further promise. */
 const appendedOf = new WeakMap<AppendGroup, readonly AppendedRecord[]>();
+
+function isSettled(result: WriteResult | Promise<WriteResult>): result is WriteResult {
+  return !(result instanceof Promise);
+}
 
 /** Whether nothing was written; everything else may have been, and is *unknown* (R15). */
 function isRefusal(error: unknown): boolean {

@@ -158,20 +158,23 @@ export interface PostOptions {
   readonly type?: string;
 }
 
+/** A body by its members; what they are is the test's to say. */
+export type JsonBody = Readonly<Record<string, unknown>>;
+
 export interface Answer {
   readonly status: number;
   readonly headers: Record<string, string | string[] | number | undefined>;
   readonly text: string;
   /** The body as JSON; of NDJSON use {@link lines}. */
-  readonly json: Record<string, any>;
+  readonly json: JsonBody;
 }
 
 /** The results of an NDJSON answer. */
-export function lines(answer: Answer): Record<string, any>[] {
+export function lines(answer: Answer): JsonBody[] {
   return answer.text
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Record<string, any>);
+    .map((line) => JSON.parse(line) as JsonBody);
 }
 
 /** A gateway on a simulated journal with fake appliers, asked through Fastify's injection. Close it with `gateway.close()`. */
@@ -235,9 +238,9 @@ export async function openTestGateway(
   };
 }
 
-function parse(text: string): Record<string, any> {
+function parse(text: string): JsonBody {
   try {
-    return JSON.parse(text) as Record<string, any>;
+    return JSON.parse(text) as JsonBody;
   } catch {
     return {}; // NDJSON or text: the test looks at the text.
   }
