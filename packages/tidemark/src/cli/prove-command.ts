@@ -35,7 +35,9 @@ const AROUND_MS = 12_000;
 /** `tidemark prove`. */
 export function proveCommand(context: CommandContext): Command {
   return new Command("prove")
-    .description("Breaks a fresh stack under load and counts every write: makes the stack in a temporary place, places orders through its HTTP API from a process of its own, injects a fault, and compares the ledger of receipts with the table.")
+    .description(
+      "Breaks a fresh stack under load and counts every write: makes the stack in a temporary place, places orders through its HTTP API from a process of its own, injects a fault, and compares the ledger of receipts with the table.",
+    )
     .addOption(new Option("-f, --fault <name>", "what to break").choices(FAULT_NAMES).default(DEFAULT_FAULT))
     .option("-a, --all", "every fault in turn, with a table at the end")
     .option("--rate <n>", "orders a second", wholeNumber(1, 20_000), 300)
@@ -46,7 +48,8 @@ export function proveCommand(context: CommandContext): Command {
     .option("-o, --output <folder>", `where ledger, report and proof go (default: ./${DEFAULT_STATE_DIR}/proofs/<time>-<fault>)`)
     .addHelpText("after", `\nFaults:\n${FAULT_NAMES.map((name) => `  ${name.padEnd(17)}${firstSentence(name)}`).join("\n")}\n${HELP_END}`)
     .action(async (flags: ProveFlags, command: Command) => {
-      if (flags.all === true && command.getOptionValueSource("fault") === "cli") command.error("error: --all runs every fault; it cannot be given with --fault");
+      if (flags.all === true && command.getOptionValueSource("fault") === "cli")
+        command.error("error: --all runs every fault; it cannot be given with --fault");
       if (flags.all === true && flags.keep === true) command.error("error: --keep leaves one stack running; it cannot be given with --all");
       context.end(await orExplain(runProofs(flags.all === true ? FAULT_NAMES : [flags.fault], flags, context.terminal), context.terminal));
     });
@@ -102,28 +105,62 @@ async function runProofs(faults: readonly FaultName[], flags: ProveFlags, termin
     if (flags.json === true && only.report !== undefined) terminal.out(JSON.stringify(only.report, null, 2));
     return only.exitCode;
   }
-  if (flags.json === true) terminal.out(JSON.stringify(done.map(({ fault, exitCode, report, error }) => ({ fault, exitCode, ...(report === undefined ? { error: messageOf(error) } : { report }) })), null, 2));
-  else terminal.out(renderSummary(done.map(({ error, ...row }) => ({ ...row, ...(error === undefined ? {} : { trouble: messageOf(error) }) })), { columns: terminal.columns, paint: painter(terminal) }));
+  if (flags.json === true)
+    terminal.out(
+      JSON.stringify(
+        done.map(({ fault, exitCode, report, error }) => ({
+          fault,
+          exitCode,
+          ...(report === undefined ? { error: messageOf(error) } : { report }),
+        })),
+        null,
+        2,
+      ),
+    );
+  else
+    terminal.out(
+      renderSummary(
+        done.map(({ error, ...row }) => ({ ...row, ...(error === undefined ? {} : { trouble: messageOf(error) }) })),
+        { columns: terminal.columns, paint: painter(terminal) },
+      ),
+    );
   return worst(done);
 }
 
-async function runOne(fault: FaultName, oneOfMany: boolean, flags: ProveFlags, { terminal, signal }: { terminal: Terminal; signal: AbortSignal }): Promise<Done> {
+async function runOne(
+  fault: FaultName,
+  oneOfMany: boolean,
+  flags: ProveFlags,
+  { terminal, signal }: { terminal: Terminal; signal: AbortSignal },
+): Promise<Done> {
   const output = outputFolder(fault, oneOfMany, flags);
   const seed = flags.seed ?? Math.floor(systemRandom.fraction() * 0xffff_ffff);
   const progress = new ProgressLine(
     fault,
-    { write: (text) => void process.stderr.write(text), columns: terminal.columns, live: terminal.interactive && process.stderr.isTTY && flags.json !== true },
+    {
+      write: (text) => void process.stderr.write(text),
+      columns: terminal.columns,
+      live: terminal.interactive && process.stderr.isTTY && flags.json !== true,
+    },
     flags.seconds * 1_000 + AROUND_MS,
   );
   try {
     const run = `p${Date.now().toString(36)}${Buffer.from(systemRandom.bytes(2)).toString("hex")}`;
-    const result = await prove({ fault, ratePerSecond: flags.rate, seconds: flags.seconds, seed, run, output, keep: flags.keep === true }, progress, signal);
+    const result = await prove(
+      { fault, ratePerSecond: flags.rate, seconds: flags.seconds, seed, run, output, keep: flags.keep === true },
+      progress,
+      signal,
+    );
     progress.end();
     const { report } = result;
     const reportText = writeReport(output, report);
     writeFileSync(join(output, "report.html"), renderHtml(report));
     const keysDir = resolve(DEFAULT_STATE_DIR, "keys");
-    const proof = await signedProof(report, { reportText, configuration: result.configuration, keysDir, version: version() }, { clock: systemClock, random: systemRandom });
+    const proof = await signedProof(
+      report,
+      { reportText, configuration: result.configuration, keysDir, version: version() },
+      { clock: systemClock, random: systemRandom },
+    );
     writeFileSync(join(output, "tidemark.yaml"), result.configuration);
     writeFileSync(join(output, "proof.json"), proof);
     if (flags.json !== true) show(report, { output, oneOfMany, kept: result.kept, terminal });
@@ -135,7 +172,10 @@ async function runOne(fault: FaultName, oneOfMany: boolean, flags: ProveFlags, {
   }
 }
 
-function show(report: ProofReport, place: { output: string; oneOfMany: boolean; kept: { configFile: string; stateDir: string } | undefined; terminal: Terminal }): void {
+function show(
+  report: ProofReport,
+  place: { output: string; oneOfMany: boolean; kept: { configFile: string; stateDir: string } | undefined; terminal: Terminal },
+): void {
   const { terminal, kept } = place;
   const shown = relative(process.cwd(), place.output).startsWith("..") ? place.output : relative(process.cwd(), place.output);
   const files = [
@@ -145,7 +185,10 @@ function show(report: ProofReport, place: { output: string; oneOfMany: boolean; 
   ];
   if (place.oneOfMany) terminal.out(`\n${terminal.paint.strong(report.fault.name)}`);
   terminal.out(renderVerdict(report, files, { columns: terminal.columns, paint: painter(terminal) }));
-  if (kept !== undefined) terminal.out(`\nThe stack still runs. Look at it and stop it with\n  tidemark status --config ${kept.configFile}\n  tidemark down --config ${kept.configFile}`);
+  if (kept !== undefined)
+    terminal.out(
+      `\nThe stack still runs. Look at it and stop it with\n  tidemark status --config ${kept.configFile}\n  tidemark down --config ${kept.configFile}`,
+    );
 }
 
 /** The worst of all: a failure before one that could not be run. The stated loss of lose-journal is what was to be shown. */
@@ -156,8 +199,12 @@ function worst(done: readonly Done[]): number {
 
 function outputFolder(fault: FaultName, oneOfMany: boolean, flags: ProveFlags): string {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "");
-  const folder = flags.output === undefined ? resolve(DEFAULT_STATE_DIR, "proofs", `${time}-${fault}`) : resolve(flags.output, ...(oneOfMany ? [fault] : []));
-  if (existsSync(join(folder, "ledger.ndjson"))) throw new TidemarkError("TM-PROVE-USAGE", `there is a proof in ${folder} already; name another folder`);
+  const folder =
+    flags.output === undefined
+      ? resolve(DEFAULT_STATE_DIR, "proofs", `${time}-${fault}`)
+      : resolve(flags.output, ...(oneOfMany ? [fault] : []));
+  if (existsSync(join(folder, "ledger.ndjson")))
+    throw new TidemarkError("TM-PROVE-USAGE", `there is a proof in ${folder} already; name another folder`);
   mkdirSync(folder, { recursive: true });
   return folder;
 }
@@ -216,7 +263,8 @@ function painter({ paint }: Terminal): Paint {
 function wholeNumber(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!Number.isInteger(value) || value < least || value > most) throw new InvalidArgumentError(`a whole number from ${least} to ${most} is expected.`);
+    if (!Number.isInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(`a whole number from ${least} to ${most} is expected.`);
     return value;
   };
 }

@@ -8,23 +8,61 @@ import { judge } from "./verdict/verdict.ts";
 import type { TableRow } from "./verdict/table-row.ts";
 
 const marks: Marks = { startMs: 0, faultBeganMs: 1_000, faultEndedMs: 1_002, healedMs: 2_000, endMs: 3_000 };
-const injected = (more: Partial<Injected> = {}): Injected => ({ beganAtMs: 1_000, endedAtMs: 1_002, done: [], isOver: () => Promise.resolve(true), ...more });
+const injected = (more: Partial<Injected> = {}): Injected => ({
+  beganAtMs: 1_000,
+  endedAtMs: 1_002,
+  done: [],
+  isOver: () => Promise.resolve(true),
+  ...more,
+});
 const acknowledged = (order: string, at: { partition?: number; sequence?: number; journal?: string; atMs?: number }): LedgerEntry => ({
   intent: { n: 0, purpose: "order", order, customer: "c", amountCents: 1, idempotencyKey: order, scheduledAtMs: 0 },
-  answer: { n: 0, kind: "acknowledged", receipt: { id: `id-${order}`, frozenId: "f", journal: at.journal ?? "j", partition: at.partition ?? 0, sequence: String(at.sequence ?? 1) }, atMs: at.atMs ?? 0, latencyMs: 1, attempts: 1 },
+  answer: {
+    n: 0,
+    kind: "acknowledged",
+    receipt: {
+      id: `id-${order}`,
+      frozenId: "f",
+      journal: at.journal ?? "j",
+      partition: at.partition ?? 0,
+      sequence: String(at.sequence ?? 1),
+    },
+    atMs: at.atMs ?? 0,
+    latencyMs: 1,
+    attempts: 1,
+  },
 });
-const row = (order: string, committedAtMs: number): TableRow => ({ order, customer: "c", amountCents: 1, frozenId: "f", rowId: 1, transaction: "t", committedAtMs });
+const row = (order: string, committedAtMs: number): TableRow => ({
+  order,
+  customer: "c",
+  amountCents: 1,
+  frozenId: "f",
+  rowId: 1,
+  transaction: "t",
+  committedAtMs,
+});
 
 describe("the analysis of a run", () => {
   it("knows the doomed: acknowledged in the lost journal, beyond its partition's position", () => {
-    const ledger = [acknowledged("a", { partition: 0, sequence: 5 }), acknowledged("b", { partition: 0, sequence: 6 }), acknowledged("c", { partition: 1, sequence: 4 }), acknowledged("d", { partition: 1, sequence: 2 }), acknowledged("e", { journal: "new", sequence: 99 })];
+    const ledger = [
+      acknowledged("a", { partition: 0, sequence: 5 }),
+      acknowledged("b", { partition: 0, sequence: 6 }),
+      acknowledged("c", { partition: 1, sequence: 4 }),
+      acknowledged("d", { partition: 1, sequence: 2 }),
+      acknowledged("e", { journal: "new", sequence: 99 }),
+    ];
     const positionsAtLoss = { journal: "j", base: 3n, byPartition: new Map([[0, 5n]]) };
     expect(doomedIds(ledger, injected({ positionsAtLoss }))).toEqual(new Set(["id-b", "id-c"]));
     expect(doomedIds(ledger, injected())).toBeUndefined();
   });
 
   it("counts as put back what the old primary had and the new one committed after the fault, and its transactions once", () => {
-    const ordersBefore = new Map([["a", "tx1"], ["b", "tx2"], ["c", "tx2"], ["d", "tx2"]]);
+    const ordersBefore = new Map([
+      ["a", "tx1"],
+      ["b", "tx2"],
+      ["c", "tx2"],
+      ["d", "tx2"],
+    ]);
     const rows = [row("a", 900), row("b", 1_500), row("c", 1_500), row("d", 1_002), row("new", 1_600)];
     expect(putBackFigure(rows, injected({ ordersBefore }))).toMatchObject({ orders: 2, commits: 1 });
   });

@@ -23,7 +23,10 @@ export function doomedIds(ledger: readonly LedgerEntry[], injected: Injected): S
 
 export function doomedFigure(doomed: ReadonlySet<string> | undefined): Doomed | undefined {
   if (doomed === undefined) return undefined;
-  return { orders: doomed.size, method: "acknowledged orders of the ledger beyond the positions that the database held while the gateway stood still" };
+  return {
+    orders: doomed.size,
+    method: "acknowledged orders of the ledger beyond the positions that the database held while the gateway stood still",
+  };
 }
 
 /**
@@ -41,31 +44,50 @@ export function putBackFigure(rows: readonly TableRow[], injected: Injected): Pu
     orders++;
     transactions.add(transaction);
   }
-  return { orders, commits: transactions.size, method: "read on the old primary right before the fault, and committed again on the new one after it, by number and commit time; a lower bound" };
+  return {
+    orders,
+    commits: transactions.size,
+    method:
+      "read on the old primary right before the fault, and committed again on the new one after it, by number and commit time; a lower bound",
+  };
 }
 
 /**
  * When the stack was itself again: what was broken works, and the last order that had waited for the database has been
  * committed. Found afterwards, from the ledger and the commit times.
  */
-export function healedAt(ledger: readonly LedgerEntry[], rows: readonly TableRow[], facts: { injected: Injected; overAtMs: number | undefined }): number | undefined {
+export function healedAt(
+  ledger: readonly LedgerEntry[],
+  rows: readonly TableRow[],
+  facts: { injected: Injected; overAtMs: number | undefined },
+): number | undefined {
   if (facts.overAtMs === undefined) return undefined;
   const committed = new Map(rows.map((row) => [row.order, row.committedAtMs]));
   let healedMs = Math.max(facts.overAtMs, facts.injected.endedAtMs);
   for (const { intent, answer } of ledger) {
     if (answer?.kind !== "acknowledged" || intent.purpose !== "order") continue;
     const committedAtMs = committed.get(intent.order);
-    if (committedAtMs !== undefined && committedAtMs - answer.atMs > LATE_MS && committedAtMs > facts.injected.beganAtMs) healedMs = Math.max(healedMs, committedAtMs);
+    if (committedAtMs !== undefined && committedAtMs - answer.atMs > LATE_MS && committedAtMs > facts.injected.beganAtMs)
+      healedMs = Math.max(healedMs, committedAtMs);
   }
   return healedMs;
 }
 
 /** How long nothing was committed, from the fault on. */
-export function recoveryTime(fault: Fault, rows: readonly TableRow[], facts: { marks: Marks; primaryAfter: string }): { rto: Measured; pause: Pause | undefined } {
+export function recoveryTime(
+  fault: Fault,
+  rows: readonly TableRow[],
+  facts: { marks: Marks; primaryAfter: string },
+): { rto: Measured; pause: Pause | undefined } {
   const { marks, primaryAfter } = facts;
   const targetMs = TARGETS.rtoMs;
   if (fault.name === "none") return { rto: { targetMs, method: "nothing was broken" }, pause: undefined };
-  const pause = fault.stopsCommits ? firstCommitAfter(rows, marks) : longestPause(rows.map((row) => row.committedAtMs), marks);
+  const pause = fault.stopsCommits
+    ? firstCommitAfter(rows, marks)
+    : longestPause(
+        rows.map((row) => row.committedAtMs),
+        marks,
+      );
   const method = fault.stopsCommits
     ? `from the fault to the first order committed on ${primaryAfter} after it, by the commit time that PostgreSQL keeps`
     : "the longest time without a commit after the fault, by the commit times that PostgreSQL keeps";
@@ -76,5 +98,9 @@ export function lossFigure(verdict: Verdict, marks: Marks): Measured {
   const oldest = verdict.oldestLostAtMs;
   if (oldest === undefined) return { ms: 0, targetMs: TARGETS.rpoMs, method: "no acknowledged order is missing" };
   // A loss is never shown as 0, also when its oldest was acknowledged after the fault.
-  return { ms: Math.max(1, marks.faultBeganMs - oldest), targetMs: TARGETS.rpoMs, method: "from the acknowledgement of the oldest lost order to the fault" };
+  return {
+    ms: Math.max(1, marks.faultBeganMs - oldest),
+    targetMs: TARGETS.rpoMs,
+    method: "from the acknowledgement of the oldest lost order to the fault",
+  };
 }

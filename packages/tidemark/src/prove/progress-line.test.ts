@@ -9,7 +9,12 @@ describe("the progress of a proof", () => {
     line.phase("load before the fault");
     line.note("SIGKILL to postmaster 1");
     line.end();
-    expect(text.split("\n")).toEqual([expect.stringMatching(/^kill-primary {2}starting the stack {2}0 ms of about 20 s$/), expect.stringMatching(/load before the fault/), "  SIGKILL to postmaster 1", ""]);
+    expect(text.split("\n")).toEqual([
+      expect.stringMatching(/^kill-primary {2}starting the stack {2}0 ms of about 20 s$/),
+      expect.stringMatching(/load before the fault/),
+      "  SIGKILL to postmaster 1",
+      "",
+    ]);
   });
 
   it("writes over itself on a terminal, and takes itself away", () => {

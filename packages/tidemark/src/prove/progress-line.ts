@@ -63,8 +63,14 @@ export class ProgressLine implements ProgressListener {
 
   #line(columns: number): string {
     const elapsedMs = Date.now() - this.#startedMs;
-    const clock = elapsedMs < this.#expectedMs ? `${short(elapsedMs)} of about ${short(this.#expectedMs)}` : `${short(elapsedMs)}, longer than thought`;
-    const parts = [this.#title, this.#phase ?? "starting", ...(this.#acknowledged === 0 ? [] : [`${formatCount(Math.round(this.#rate))}/s`, `${formatCount(this.#acknowledged)} acknowledged`]), clock];
+    const clock =
+      elapsedMs < this.#expectedMs ? `${short(elapsedMs)} of about ${short(this.#expectedMs)}` : `${short(elapsedMs)}, longer than thought`;
+    const parts = [
+      this.#title,
+      this.#phase ?? "starting",
+      ...(this.#acknowledged === 0 ? [] : [`${formatCount(Math.round(this.#rate))}/s`, `${formatCount(this.#acknowledged)} acknowledged`]),
+      clock,
+    ];
     return fitParts(parts, columns);
   }
 }

@@ -9,7 +9,11 @@ import { headline } from "./report/words.ts";
 import { STORE } from "./stack/prove-config.ts";
 
 /** The text of the signed proof of a run. The key is the one of `keysDir`, made at the first proof. */
-export async function signedProof(report: ProofReport, facts: { reportText: string; configuration: string; keysDir: string; version: string }, world: { clock: Clock; random: Random }): Promise<string> {
+export async function signedProof(
+  report: ProofReport,
+  facts: { reportText: string; configuration: string; keysDir: string; version: string },
+  world: { clock: Clock; random: Random },
+): Promise<string> {
   const { clock, random } = world;
   const keys = await openProofKeys({ dir: facts.keysDir, clock, random });
   const { stack, marks } = report;
@@ -24,7 +28,10 @@ export async function signedProof(report: ProofReport, facts: { reportText: stri
     scenario: "process-loss",
     fault: report.fault.name,
     store: STORE,
-    guarantee: stack.required === 0 ? "journalled on one disk; replication asynchronous" : "journalled on one disk; commits wait for one more copy while there is one",
+    guarantee:
+      stack.required === 0
+        ? "journalled on one disk; replication asynchronous"
+        : "journalled on one disk; commits wait for one more copy while there is one",
     counts: { ...report.verdict.counts },
     rpo: { measuredMs: report.rpo.ms ?? null, targetMs: report.rpo.targetMs },
     rto: { measuredMs: report.rto.ms ?? null, targetMs: report.rto.targetMs },

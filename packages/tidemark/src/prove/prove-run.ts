@@ -86,7 +86,17 @@ async function runLoad(run: Run): Promise<Evidence> {
   const ledgerPath = join(options.output, "ledger.ndjson");
   const [routeBefore, startMs] = [await stack.route(), Date.now()];
   await orAbort(
-    load.start({ url: stack.api.gatewayUrl, token: stack.token, command: COMMAND, ledgerPath, ratePerSecond: options.ratePerSecond, seed: options.seed, run: options.run, reuseKeys: fault.reuseKeys, deadlineMs: DEADLINE_MS }),
+    load.start({
+      url: stack.api.gatewayUrl,
+      token: stack.token,
+      command: COMMAND,
+      ledgerPath,
+      ratePerSecond: options.ratePerSecond,
+      seed: options.seed,
+      run: options.run,
+      reuseKeys: fault.reuseKeys,
+      deadlineMs: DEADLINE_MS,
+    }),
     signal,
   );
   const stopWatch = watchCounts(load, progress);
@@ -111,7 +121,19 @@ async function runLoad(run: Run): Promise<Evidence> {
     const settled = await orAbort(waitUntilApplied(stack, ledger, injected), signal);
     const redundantAtMs = await orAbort(redundancy, signal);
     progress.phase("counting", 1_000);
-    return await orAbort(gather(stack, { ledger, injected, routeBefore, startMs: firstScheduled(ledger, startMs), loadEndMs, overAtMs, settled, redundantAtMs }), signal);
+    return await orAbort(
+      gather(stack, {
+        ledger,
+        injected,
+        routeBefore,
+        startMs: firstScheduled(ledger, startMs),
+        loadEndMs,
+        overAtMs,
+        settled,
+        redundantAtMs,
+      }),
+      signal,
+    );
   } finally {
     stopWatch();
   }

@@ -71,7 +71,11 @@ export interface Injected {
 }
 
 /** Sends one signal to all of them and takes the time around it. The first signals go to those listed first. */
-export function strike(scene: FaultScene, targets: readonly ProcessFacts[], signal: "SIGKILL" | "SIGSTOP"): { beganAtMs: number; endedAtMs: number; reached: number } {
+export function strike(
+  scene: FaultScene,
+  targets: readonly ProcessFacts[],
+  signal: "SIGKILL" | "SIGSTOP",
+): { beganAtMs: number; endedAtMs: number; reached: number } {
   const beganAtMs = Date.now();
   const reached = scene.processes.signal(targets, signal).length;
   return { beganAtMs, endedAtMs: Date.now(), reached };

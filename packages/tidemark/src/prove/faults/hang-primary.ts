@@ -2,7 +2,8 @@ import { primaryMoved, strike, type Fault } from "./fault.ts";
 
 export const hangPrimary: Fault = {
   name: "hang-primary",
-  summary: "The primary's PostgreSQL hangs: its postmaster and all its children are held with SIGSTOP. Connections stay open, nothing answers.",
+  summary:
+    "The primary's PostgreSQL hangs: its postmaster and all its children are held with SIGSTOP. Connections stay open, nothing answers.",
   variant: {},
   reuseKeys: true,
   movesPrimary: true,

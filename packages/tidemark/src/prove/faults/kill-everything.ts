@@ -2,7 +2,8 @@ import { strike, type Fault } from "./fault.ts";
 
 export const killEverything: Fault = {
   name: "kill-everything",
-  summary: "All processes are killed at once with SIGKILL: supervisor, gateway, applier, control, agents and both PostgreSQL. Then the stack is started again.",
+  summary:
+    "All processes are killed at once with SIGKILL: supervisor, gateway, applier, control, agents and both PostgreSQL. Then the stack is started again.",
   variant: {},
   reuseKeys: true,
   movesPrimary: false,

@@ -2,7 +2,8 @@ import { roleRestarted, strike, type Fault } from "./fault.ts";
 
 export const killGateway: Fault = {
   name: "kill-gateway",
-  summary: "The gateway is killed with SIGKILL, with writes between journal and answer. Clients repeat them under the same idempotency key.",
+  summary:
+    "The gateway is killed with SIGKILL, with writes between journal and answer. Clients repeat them under the same idempotency key.",
   variant: {},
   reuseKeys: true,
   movesPrimary: false,

@@ -3,7 +3,8 @@ import { primaryMoved, strike, type Fault } from "./fault.ts";
 
 export const laggingStandby: Fault = {
   name: "lagging-standby",
-  summary: "The standby is asynchronous and held back, then the primary is killed: PostgreSQL itself loses commits, and the journal has to put them back.",
+  summary:
+    "The standby is asynchronous and held back, then the primary is killed: PostgreSQL itself loses commits, and the journal has to put them back.",
   variant: { required: 0 },
   reuseKeys: true,
   movesPrimary: true,

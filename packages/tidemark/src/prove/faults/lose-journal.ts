@@ -3,7 +3,8 @@ import { roleRestarted, strike, type Fault } from "./fault.ts";
 
 export const loseJournal: Fault = {
   name: "lose-journal",
-  summary: "The journal's only disk is lost: while orders wait in it, the gateway is killed and the journal's folder is taken away. A single disk cannot survive this; the loss must be stated.",
+  summary:
+    "The journal's only disk is lost: while orders wait in it, the gateway is killed and the journal's folder is taken away. A single disk cannot survive this; the loss must be stated.",
   variant: {},
   // With the journal the gateway loses its memory of keys; a repeat would be a new write.
   reuseKeys: false,
@@ -27,7 +28,9 @@ export const loseJournal: Fault = {
       beganAtMs: held.beganAtMs,
       endedAtMs: held.endedAtMs,
       positionsAtLoss,
-      done: [`Applying was paused for 1.5 s. Then SIGSTOP to the gateway, process ${pid}, and its applier, the journal's folder removed, and SIGKILL to both.`],
+      done: [
+        `Applying was paused for 1.5 s. Then SIGSTOP to the gateway, process ${pid}, and its applier, the journal's folder removed, and SIGKILL to both.`,
+      ],
       isOver: async () => roleRestarted(scene, { kind: "gateway" }, pid) && (await scene.gatewayAnswers()),
     };
   },

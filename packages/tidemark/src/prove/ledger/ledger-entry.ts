@@ -46,9 +46,24 @@ export interface LedgerReceipt {
 }
 
 export type Answer =
-  | { readonly n: number; readonly kind: "acknowledged"; readonly receipt: LedgerReceipt; readonly atMs: number; readonly latencyMs: number; readonly attempts: number }
+  | {
+      readonly n: number;
+      readonly kind: "acknowledged";
+      readonly receipt: LedgerReceipt;
+      readonly atMs: number;
+      readonly latencyMs: number;
+      readonly attempts: number;
+    }
   /** Answered with an error before acceptance, and no attempt of it can have been accepted. */
-  | { readonly n: number; readonly kind: "refused"; readonly status: number; readonly code: string; readonly atMs: number; readonly latencyMs: number; readonly attempts: number }
+  | {
+      readonly n: number;
+      readonly kind: "refused";
+      readonly status: number;
+      readonly code: string;
+      readonly atMs: number;
+      readonly latencyMs: number;
+      readonly attempts: number;
+    }
   /** At least one attempt may have reached the gateway and none was answered with a receipt until the deadline. */
   | { readonly n: number; readonly kind: "unanswered"; readonly reason: string; readonly atMs: number; readonly attempts: number }
   /** Never sent: too many were in flight. */

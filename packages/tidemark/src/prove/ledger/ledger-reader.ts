@@ -17,12 +17,14 @@ export function parseLedger(text: string, path: string): LedgerEntry[] {
   for (const [index, source] of lines.entries()) {
     const line = parseLine(source, path, index + 1);
     if (index === 0) {
-      if (line.ledger !== LEDGER_VERSION) throw new TidemarkError("TM-PROVE-LEDGER", `read ${path}: version ${line.ledger ?? "missing"}, expected ${LEDGER_VERSION}`);
+      if (line.ledger !== LEDGER_VERSION)
+        throw new TidemarkError("TM-PROVE-LEDGER", `read ${path}: version ${line.ledger ?? "missing"}, expected ${LEDGER_VERSION}`);
     } else if (line.intent !== undefined) {
       entries.set(line.intent.n, { intent: line.intent });
     } else if (line.answer !== undefined) {
       const entry = entries.get(line.answer.n);
-      if (entry === undefined) throw new TidemarkError("TM-PROVE-LEDGER", `read ${path}: line ${index + 1} answers write ${line.answer.n}, which has no intent`);
+      if (entry === undefined)
+        throw new TidemarkError("TM-PROVE-LEDGER", `read ${path}: line ${index + 1} answers write ${line.answer.n}, which has no intent`);
       entry.answer = line.answer;
     } else {
       throw new TidemarkError("TM-PROVE-LEDGER", `read ${path}: line ${index + 1} is neither an intent nor an answer`);

@@ -47,10 +47,11 @@ export class LedgerWriter {
   /** Waits for what is being written and closes the file. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    if (this.#syncing) await new Promise<void>((resolve, reject) => {
-      this.#waiting.push(resolve);
-      this.#failed.push(reject);
-    });
+    if (this.#syncing)
+      await new Promise<void>((resolve, reject) => {
+        this.#waiting.push(resolve);
+        this.#failed.push(reject);
+      });
     this.#closed = true;
     fsyncSync(this.#fd);
     closeSync(this.#fd);

@@ -14,8 +14,23 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const intent = (n: number): Intent => ({ n, purpose: "order", order: `o-${n}`, customer: "c", amountCents: 5, idempotencyKey: `k-${n}`, scheduledAtMs: 1_000 + n });
-const answer = (n: number): Answer => ({ n, kind: "acknowledged", receipt: { id: `i-${n}`, frozenId: `f-${n}`, journal: "j", partition: 0, sequence: String(n) }, atMs: 2_000, latencyMs: 3, attempts: 1 });
+const intent = (n: number): Intent => ({
+  n,
+  purpose: "order",
+  order: `o-${n}`,
+  customer: "c",
+  amountCents: 5,
+  idempotencyKey: `k-${n}`,
+  scheduledAtMs: 1_000 + n,
+});
+const answer = (n: number): Answer => ({
+  n,
+  kind: "acknowledged",
+  receipt: { id: `i-${n}`, frozenId: `f-${n}`, journal: "j", partition: 0, sequence: String(n) },
+  atMs: 2_000,
+  latencyMs: 3,
+  attempts: 1,
+});
 
 describe("the ledger", () => {
   it("gives back what was written, in the order of the intents", async () => {
@@ -24,7 +39,11 @@ describe("the ledger", () => {
     writer.intend([intent(0), intent(1), intent(2)]);
     await Promise.all([writer.record(answer(2)), writer.record(answer(0))]);
     await writer.close();
-    expect(readLedger(path)).toEqual([{ intent: intent(0), answer: answer(0) }, { intent: intent(1) }, { intent: intent(2), answer: answer(2) }]);
+    expect(readLedger(path)).toEqual([
+      { intent: intent(0), answer: answer(0) },
+      { intent: intent(1) },
+      { intent: intent(2), answer: answer(2) },
+    ]);
   });
 
   it("has an answer in the file before it counts", async () => {
@@ -41,10 +60,12 @@ describe("the ledger", () => {
     const writer = new LedgerWriter(path);
     const all = Array.from({ length: 200 }, (_, n) => n);
     writer.intend(all.map(intent));
-    await Promise.all(all.map(async (n) => {
-      await new Promise((resolve) => setImmediate(resolve));
-      await writer.record(answer(n));
-    }));
+    await Promise.all(
+      all.map(async (n) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        await writer.record(answer(n));
+      }),
+    );
     await writer.close();
     expect(readLedger(path).every((entry) => entry.answer !== undefined)).toBe(true);
   });

@@ -40,14 +40,19 @@ const MOST_RETRY_MS = 400;
  *
  * @param jitter a number in [0, 1): the delay is between half and the whole of the doubled one.
  */
-export function decideNext(history: AttemptHistory, result: AttemptResult, world: { untilDeadlineMs: number; jitter: number }): { history: AttemptHistory; next: NextStep } {
+export function decideNext(
+  history: AttemptHistory,
+  result: AttemptResult,
+  world: { untilDeadlineMs: number; jitter: number },
+): { history: AttemptHistory; next: NextStep } {
   const attempts = history.attempts + 1;
   if (result.kind === "receipt") return { history: { ...history, attempts }, next: { step: "acknowledged", receipt: result.receipt } };
   const before = result.kind === "not-sent" || (result.kind === "error" && (result.status < 500 || result.status === 503));
   const ambiguous = history.ambiguous || !before;
   const reason = result.kind === "error" ? `${result.status} ${result.code}` : result.reason;
   const after: AttemptHistory = { attempts, ambiguous, lastReason: reason };
-  if (result.kind === "error" && (!ambiguous || FOR_ITS_CONTENT.has(result.status))) return { history: after, next: { step: "refused", status: result.status, code: result.code } };
+  if (result.kind === "error" && (!ambiguous || FOR_ITS_CONTENT.has(result.status)))
+    return { history: after, next: { step: "refused", status: result.status, code: result.code } };
   const doubled = Math.min(MOST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 10));
   const afterMs = Math.max(doubled * (0.5 + world.jitter / 2), result.kind === "error" ? (result.retryAfterMs ?? 0) : 0);
   if (afterMs >= world.untilDeadlineMs) return { history: after, next: { step: "unanswered", reason } };

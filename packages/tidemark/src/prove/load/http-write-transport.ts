@@ -36,7 +36,11 @@ export class HttpWriteTransport implements WriteTransport {
           method: "POST",
           agent: this.#agent,
           timeout: timeoutMs,
-          headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body), authorization: `Bearer ${this.#token}` },
+          headers: {
+            "content-type": "application/json",
+            "content-length": Buffer.byteLength(body),
+            authorization: `Bearer ${this.#token}`,
+          },
         },
         (response) => {
           readAnswer(response).then(resolve, (error: Error) => resolve({ kind: "no-answer", reason: error.message }));
@@ -81,12 +85,18 @@ export function readResult(status: number, text: string, retryAfter: string | un
   }
   const code = typeof answer?.["code"] === "string" ? answer["code"] : `HTTP-${status}`;
   const seconds = Number(retryAfter);
-  return { kind: "error", status, code, ...(retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterMs: seconds * 1_000 } : {}) };
+  return {
+    kind: "error",
+    status,
+    code,
+    ...(retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterMs: seconds * 1_000 } : {}),
+  };
 }
 
 function asReceipt(answer: Record<string, unknown>): LedgerReceipt | undefined {
   const { id, frozenId, journal, partition, sequence } = answer;
-  if (typeof id !== "string" || typeof frozenId !== "string" || typeof journal !== "string" || typeof partition !== "number") return undefined;
+  if (typeof id !== "string" || typeof frozenId !== "string" || typeof journal !== "string" || typeof partition !== "number")
+    return undefined;
   if (typeof sequence !== "string" && typeof sequence !== "number") return undefined;
   return { id, frozenId, journal, partition, sequence: String(sequence) };
 }

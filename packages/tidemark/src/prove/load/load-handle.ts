@@ -32,7 +32,9 @@ export class LoadHandle {
       if (message.type === "done") done(message.counts);
     });
     this.#child.on("error", (cause) => failed(new TidemarkError("TM-PROVE-LOAD", "start the load process", { cause })));
-    this.#child.on("exit", (code, signal) => failed(new TidemarkError("TM-PROVE-LOAD", `the load process ended with ${signal ?? `code ${code}`}`)));
+    this.#child.on("exit", (code, signal) =>
+      failed(new TidemarkError("TM-PROVE-LOAD", `the load process ended with ${signal ?? `code ${code}`}`)),
+    );
   }
 
   get counts(): LoadCounts {
@@ -50,7 +52,10 @@ export class LoadHandle {
 
   async start(order: Omit<LoadOrder, "type">): Promise<void> {
     const late = new Promise<never>((_, reject) => {
-      setTimeout(() => reject(new TidemarkError("TM-PROVE-LOAD", `the load process was not ready within ${READY_MS} ms`)), READY_MS).unref();
+      setTimeout(
+        () => reject(new TidemarkError("TM-PROVE-LOAD", `the load process was not ready within ${READY_MS} ms`)),
+        READY_MS,
+      ).unref();
     });
     late.catch(() => undefined);
     await Promise.race([this.#ready, this.#ended, late]);

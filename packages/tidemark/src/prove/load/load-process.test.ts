@@ -48,20 +48,37 @@ class FakeGateway {
   }
 
   totals(): CustomerTotal[] {
-    return [...Map.groupBy(this.rows, (row) => row.customer)].map(([customer, rows]) => ({ customer, orders: rows.length, totalCents: rows.reduce((sum, row) => sum + row.amountCents, 0) }));
+    return [...Map.groupBy(this.rows, (row) => row.customer)].map(([customer, rows]) => ({
+      customer,
+      orders: rows.length,
+      totalCents: rows.reduce((sum, row) => sum + row.amountCents, 0),
+    }));
   }
 
   #accept(text: string, forget: boolean): { status: number; body: object } {
-    const { args, idempotencyKey } = JSON.parse(text) as { args: { number: string; customer: string; amount_cents: number }; idempotencyKey: string };
+    const { args, idempotencyKey } = JSON.parse(text) as {
+      args: { number: string; customer: string; amount_cents: number };
+      idempotencyKey: string;
+    };
     if (args.amount_cents < 1) return { status: 422, body: { code: "TM-GATEWAY-INVALID" } };
     const content = JSON.stringify(args);
     const known = this.#receipts.get(idempotencyKey);
-    if (known !== undefined) return known.content === content ? { status: 200, body: known.receipt } : { status: 409, body: { code: "TM-GATEWAY-KEY" } };
+    if (known !== undefined)
+      return known.content === content ? { status: 200, body: known.receipt } : { status: 409, body: { code: "TM-GATEWAY-KEY" } };
     const sequence = this.#receipts.size + 1;
     const receipt = { id: `w_${sequence}`, frozenId: randomUUID(), journal: this.#journal, partition: 0, sequence: String(sequence) };
     this.#receipts.set(idempotencyKey, { content, receipt });
     if (args.amount_cents > MOST_AMOUNT_CENTS) this.deadLetters.push({ writeId: receipt.id, reason: "limit" });
-    else if (!forget) this.rows.push({ order: args.number, customer: args.customer, amountCents: args.amount_cents, frozenId: receipt.frozenId, rowId: sequence, transaction: String(sequence), committedAtMs: 0 });
+    else if (!forget)
+      this.rows.push({
+        order: args.number,
+        customer: args.customer,
+        amountCents: args.amount_cents,
+        frozenId: receipt.frozenId,
+        rowId: sequence,
+        transaction: String(sequence),
+        committedAtMs: 0,
+      });
     return { status: 202, body: receipt };
   }
 }
@@ -83,7 +100,17 @@ afterEach(() => {
 /** Runs the load process until it has sent `writes`, and judges its ledger against what the gateway keeps. */
 async function run(writes: number, deadlineMs = 10_000): Promise<ReturnType<typeof judge>> {
   const ledgerPath = join(folder, "ledger.ndjson");
-  await load.start({ url: await gateway.listen(), token: "t", command: "c", ledgerPath, ratePerSecond: 1_000, seed: 5, run: "r", reuseKeys: true, deadlineMs });
+  await load.start({
+    url: await gateway.listen(),
+    token: "t",
+    command: "c",
+    ledgerPath,
+    ratePerSecond: 1_000,
+    seed: 5,
+    run: "r",
+    reuseKeys: true,
+    deadlineMs,
+  });
   while (load.counts.scheduled < writes) await Promise.race([load.ended, new Promise((resolve) => setTimeout(resolve, 20))]);
   const counts = await load.stop();
   const ledger = readLedger(ledgerPath);
@@ -129,7 +156,17 @@ describe("the load process", () => {
   });
 
   it("says that it failed when its ledger cannot be written", async () => {
-    const start = load.start({ url: "http://127.0.0.1:1", token: "t", command: "c", ledgerPath: join(folder, "no", "such", "folder"), ratePerSecond: 10, seed: 5, run: "r", reuseKeys: true, deadlineMs: 1_000 });
+    const start = load.start({
+      url: "http://127.0.0.1:1",
+      token: "t",
+      command: "c",
+      ledgerPath: join(folder, "no", "such", "folder"),
+      ratePerSecond: 10,
+      seed: 5,
+      run: "r",
+      reuseKeys: true,
+      deadlineMs: 1_000,
+    });
     await start;
     await expect(load.ended).rejects.toThrow(/ENOENT/);
   });

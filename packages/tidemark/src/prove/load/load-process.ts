@@ -32,7 +32,10 @@ function fail(error: unknown): void {
 function start(order: LoadOrder): void {
   const ledger = new LedgerWriter(order.ledgerPath);
   const transport = new HttpWriteTransport({ url: order.url, token: order.token, command: order.command });
-  const sender = new WriteSender({ clock: systemClock, random: systemRandom, transport }, { attemptMs: ATTEMPT_MS, deadlineMs: order.deadlineMs });
+  const sender = new WriteSender(
+    { clock: systemClock, random: systemRandom, transport },
+    { attemptMs: ATTEMPT_MS, deadlineMs: order.deadlineMs },
+  );
   const plan = new OrderPlan({ seed: order.seed, run: order.run, reuseKeys: order.reuseKeys });
   const loop = new OpenLoop(
     { clock: systemClock, plan, ledger, send: (intent) => sender.send(intent), failed: fail },

@@ -42,7 +42,9 @@ describe("the attempt policy", () => {
   });
 
   it("takes a receipt whatever came before", () => {
-    expect(decideNext({ attempts: 3, ambiguous: true, lastReason: "x" }, { kind: "receipt", receipt }, { untilDeadlineMs: -1, jitter: 0 }).next).toEqual({ step: "acknowledged", receipt });
+    expect(
+      decideNext({ attempts: 3, ambiguous: true, lastReason: "x" }, { kind: "receipt", receipt }, { untilDeadlineMs: -1, jitter: 0 }).next,
+    ).toEqual({ step: "acknowledged", receipt });
   });
 
   it("waits longer each time, up to a bound, with jitter, and as long as Retry-After asks", () => {
@@ -58,7 +60,10 @@ describe("the attempt policy", () => {
 
 describe("an answer of the gateway", () => {
   it("is a receipt only when everything that identifies the write is in it", () => {
-    expect(readResult(202, JSON.stringify({ ...receipt, sequence: 7, more: true }), undefined)).toEqual({ kind: "receipt", receipt: { ...receipt, sequence: "7" } });
+    expect(readResult(202, JSON.stringify({ ...receipt, sequence: 7, more: true }), undefined)).toEqual({
+      kind: "receipt",
+      receipt: { ...receipt, sequence: "7" },
+    });
     for (const field of ["id", "frozenId", "journal", "partition", "sequence"]) {
       expect(readResult(202, JSON.stringify({ ...receipt, [field]: undefined }), undefined).kind).toBe("no-answer");
     }
@@ -87,8 +92,10 @@ describe("the order plan", () => {
     expect(new Set(writes.map((write) => write.purpose))).toEqual(new Set(["order", "breaks-constraint", "repeat", "conflict", "invalid"]));
     for (const write of writes) {
       const original = write.originalOf === undefined ? undefined : writes[write.originalOf];
-      if (write.purpose === "repeat") expect({ ...write, n: 0, purpose: "order", originalOf: undefined }).toEqual({ ...original, n: 0, originalOf: undefined });
-      if (write.purpose === "conflict") expect([write.idempotencyKey, write.amountCents === original?.amountCents]).toEqual([original?.idempotencyKey, false]);
+      if (write.purpose === "repeat")
+        expect({ ...write, n: 0, purpose: "order", originalOf: undefined }).toEqual({ ...original, n: 0, originalOf: undefined });
+      if (write.purpose === "conflict")
+        expect([write.idempotencyKey, write.amountCents === original?.amountCents]).toEqual([original?.idempotencyKey, false]);
       if (write.purpose === "order") expect(write.amountCents > 0 && write.amountCents <= MOST_AMOUNT_CENTS).toBe(true);
       if (write.purpose === "breaks-constraint") expect(write.amountCents).toBeGreaterThan(MOST_AMOUNT_CENTS);
     }
@@ -102,7 +109,10 @@ describe("the order plan", () => {
 });
 
 describe("the open loop", () => {
-  function loop(send: (intent: Intent) => Promise<Answer>, options: { ratePerSecond: number; mostInFlight: number }): { clock: ManualClock; loop: OpenLoop; intents: Intent[]; answers: Answer[] } {
+  function loop(
+    send: (intent: Intent) => Promise<Answer>,
+    options: { ratePerSecond: number; mostInFlight: number },
+  ): { clock: ManualClock; loop: OpenLoop; intents: Intent[]; answers: Answer[] } {
     const clock = new ManualClock();
     const [intents, answers]: [Intent[], Answer[]] = [[], []];
     const ledger = {
@@ -112,9 +122,21 @@ describe("the open loop", () => {
     const failed = (error: unknown): void => {
       throw error;
     };
-    return { clock, intents, answers, loop: new OpenLoop({ clock, plan: new OrderPlan({ seed: 3, run: "r", reuseKeys: true }), ledger, send, failed }, options) };
+    return {
+      clock,
+      intents,
+      answers,
+      loop: new OpenLoop({ clock, plan: new OrderPlan({ seed: 3, run: "r", reuseKeys: true }), ledger, send, failed }, options),
+    };
   }
-  const acknowledged = (intent: Intent, atMs: number): Answer => ({ n: intent.n, kind: "acknowledged", receipt, atMs, latencyMs: atMs - intent.scheduledAtMs, attempts: 1 });
+  const acknowledged = (intent: Intent, atMs: number): Answer => ({
+    n: intent.n,
+    kind: "acknowledged",
+    receipt,
+    atMs,
+    latencyMs: atMs - intent.scheduledAtMs,
+    attempts: 1,
+  });
 
   it("keeps its schedule while nothing is answered, and records what it could not send", async () => {
     const one = loop(() => new Promise(() => undefined), { ratePerSecond: 100, mostInFlight: 50 });
@@ -135,7 +157,10 @@ describe("the open loop", () => {
 
   it("ends when what is in flight was answered", async () => {
     const answer: (() => void)[] = [];
-    const one = loop((intent) => new Promise((resolve) => answer.push(() => resolve(acknowledged(intent, 0)))), { ratePerSecond: 100, mostInFlight: 1_000 });
+    const one = loop((intent) => new Promise((resolve) => answer.push(() => resolve(acknowledged(intent, 0)))), {
+      ratePerSecond: 100,
+      mostInFlight: 1_000,
+    });
     one.loop.start();
     await one.clock.advance(100);
     let ended = false;
@@ -162,7 +187,12 @@ describe("the sender", () => {
   it("repeats with the same write until it has the receipt", async () => {
     const clock = new ManualClock();
     const seen: Intent[] = [];
-    const answers: AttemptResult[] = [{ kind: "not-sent", reason: "ECONNREFUSED" }, { kind: "no-answer", reason: "ECONNRESET" }, { kind: "error", status: 503, code: "X" }, { kind: "receipt", receipt }];
+    const answers: AttemptResult[] = [
+      { kind: "not-sent", reason: "ECONNREFUSED" },
+      { kind: "no-answer", reason: "ECONNRESET" },
+      { kind: "error", status: 503, code: "X" },
+      { kind: "receipt", receipt },
+    ];
     const transport = {
       attempt: (intent: Intent): Promise<AttemptResult> => {
         seen.push(intent);
@@ -170,7 +200,15 @@ describe("the sender", () => {
       },
     };
     const sender = new WriteSender({ clock, random: seededRandom(1), transport }, { attemptMs: 1_000, deadlineMs: 10_000 });
-    const write: Intent = { n: 0, purpose: "order", order: "o", customer: "c", amountCents: 1, idempotencyKey: "k", scheduledAtMs: clock.wallMs() };
+    const write: Intent = {
+      n: 0,
+      purpose: "order",
+      order: "o",
+      customer: "c",
+      amountCents: 1,
+      idempotencyKey: "k",
+      scheduledAtMs: clock.wallMs(),
+    };
     const sent = sender.send(write);
     for (let i = 0; i < 50; i++) await clock.advance(100);
     expect(await sent).toMatchObject({ kind: "acknowledged", attempts: 4, receipt });

@@ -24,7 +24,13 @@ const TICK_MS = 4;
  * omission).
  */
 export class OpenLoop {
-  readonly #world: { clock: Clock; plan: OrderPlan; ledger: LoadLedger; send: (intent: Intent) => Promise<Answer>; failed: (error: unknown) => void };
+  readonly #world: {
+    clock: Clock;
+    plan: OrderPlan;
+    ledger: LoadLedger;
+    send: (intent: Intent) => Promise<Answer>;
+    failed: (error: unknown) => void;
+  };
   readonly #options: OpenLoopOptions;
   readonly #acknowledgedKeys = new Set<string>();
   readonly #counts = { scheduled: 0, acknowledged: 0, refused: 0, unanswered: 0, unsent: 0, inFlight: 0 };
@@ -33,7 +39,16 @@ export class OpenLoop {
   #timer: Timer | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(world: { clock: Clock; plan: OrderPlan; ledger: LoadLedger; send: (intent: Intent) => Promise<Answer>; failed: (error: unknown) => void }, options: OpenLoopOptions) {
+  constructor(
+    world: {
+      clock: Clock;
+      plan: OrderPlan;
+      ledger: LoadLedger;
+      send: (intent: Intent) => Promise<Answer>;
+      failed: (error: unknown) => void;
+    },
+    options: OpenLoopOptions,
+  ) {
     this.#world = world;
     this.#options = options;
   }

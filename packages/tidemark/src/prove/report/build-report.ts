@@ -11,10 +11,21 @@ import { REPORT_VERSION, type ProofReport } from "./report.ts";
 export const OUTCOME_EXIT: Readonly<Record<Outcome, number>> = { proven: 0, failed: 1, "loss-stated": 3, unproven: 75 };
 
 /** Judges the evidence of a run and puts the figures beside it. */
-export function buildReport(options: { ratePerSecond: number; seconds: number; seed: number; run: string }, fault: Fault, evidence: Evidence): ProofReport {
+export function buildReport(
+  options: { ratePerSecond: number; seconds: number; seed: number; run: string },
+  fault: Fault,
+  evidence: Evidence,
+): ProofReport {
   const { ledger, injected, rows, routeBefore, routeAfter } = evidence;
   const doomed = doomedIds(ledger, injected);
-  const verdict = judge({ ledger, rows, totals: evidence.totals, deadLetters: evidence.deadLetters, pending: evidence.pending, ...(doomed === undefined ? {} : { doomed }) });
+  const verdict = judge({
+    ledger,
+    rows,
+    totals: evidence.totals,
+    deadLetters: evidence.deadLetters,
+    pending: evidence.pending,
+    ...(doomed === undefined ? {} : { doomed }),
+  });
   const healedMs = healedAt(ledger, rows, { injected, overAtMs: evidence.overAtMs });
   const marks: Marks = {
     startMs: evidence.startMs,
@@ -24,7 +35,10 @@ export function buildReport(options: { ratePerSecond: number; seconds: number; s
     endMs: Math.max(evidence.loadEndMs, healedMs ?? 0),
   };
   const { rto, pause } = recoveryTime(fault, rows, { marks, primaryAfter: routeAfter.node });
-  const acknowledgementPause = longestPause(ledger.flatMap(({ answer }) => (answer?.kind === "acknowledged" ? [answer.atMs] : [])), marks);
+  const acknowledgementPause = longestPause(
+    ledger.flatMap(({ answer }) => (answer?.kind === "acknowledged" ? [answer.atMs] : [])),
+    marks,
+  );
   const putBack = putBackFigure(rows, injected);
   const stated = doomedFigure(doomed);
   const report: Omit<ProofReport, "proven" | "notProven"> = {
@@ -43,7 +57,12 @@ export function buildReport(options: { ratePerSecond: number; seconds: number; s
       epochAfter: routeAfter.epoch,
     },
     reigns: evidence.reigns.map(({ node, ...reign }) => ({ primary: node, ...reign })),
-    machine: { system: `${process.platform} ${release()} ${process.arch}`, processors: cpus().length, memoryBytes: totalmem(), node: process.versions.node },
+    machine: {
+      system: `${process.platform} ${release()} ${process.arch}`,
+      processors: cpus().length,
+      memoryBytes: totalmem(),
+      node: process.versions.node,
+    },
     marks,
     verdict,
     exitCode: OUTCOME_EXIT[verdict.outcome],

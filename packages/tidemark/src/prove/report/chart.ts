@@ -38,7 +38,10 @@ export function drawChart(input: ChartInput, size: ChartSize): string {
   const spanMs = timeline.acknowledged.length * timeline.sliceMs;
   const x = (atMs: number): number => LEFT + (Math.min(Math.max(atMs - timeline.startMs, 0), spanMs) / spanMs) * width;
   const middle = (slice: number): number => x(timeline.startMs + (slice + 0.5) * timeline.sliceMs);
-  const rates = { acknowledged: perSecond(timeline.acknowledged, timeline.sliceMs), committed: perSecond(timeline.committed, timeline.sliceMs) };
+  const rates = {
+    acknowledged: perSecond(timeline.acknowledged, timeline.sliceMs),
+    committed: perSecond(timeline.committed, timeline.sliceMs),
+  };
   const mostRate = niceCeiling(Math.max(1, ...rates.acknowledged, ...rates.committed));
   const rateTop = LABELS;
   const rateY = (value: number): number => rateTop + PANEL * (1 - value / mostRate);
@@ -46,8 +49,19 @@ export function drawChart(input: ChartInput, size: ChartSize): string {
   const decades = Math.max(2, Math.ceil(Math.log10(Math.max(10, ...timeline.maxMs.map((ms) => ms ?? 0)))));
   const latencyY = (ms: number): number => latencyTop + PANEL * (1 - Math.log10(Math.max(1, ms)) / decades);
   const panels: Panel[] = [
-    { top: rateTop, title: "writes a second", ticks: [0, 0.5, 1].map((share) => ({ y: rateY(mostRate * share), label: String(mostRate * share) })) },
-    { top: latencyTop, title: "acknowledged after", ticks: Array.from({ length: decades + 1 }, (_, power) => ({ y: latencyY(10 ** power), label: formatDuration(10 ** power).replace(/\.0+(?= )/, "") })) },
+    {
+      top: rateTop,
+      title: "writes a second",
+      ticks: [0, 0.5, 1].map((share) => ({ y: rateY(mostRate * share), label: String(mostRate * share) })),
+    },
+    {
+      top: latencyTop,
+      title: "acknowledged after",
+      ticks: Array.from({ length: decades + 1 }, (_, power) => ({
+        y: latencyY(10 ** power),
+        label: formatDuration(10 ** power).replace(/\.0+(?= )/, ""),
+      })),
+    },
   ];
   const height = latencyTop + PANEL + BOTTOM;
   const parts = [
@@ -55,11 +69,20 @@ export function drawChart(input: ChartInput, size: ChartSize): string {
     `<title id="${size.id}-t">Writes a second and latency over the run</title><desc id="${size.id}-d">${escapeHtml(describeChart(input))}</desc>`,
     faultBand(x, marks, { top: LABELS, bottom: latencyTop + PANEL }),
     ...panels.map((panel) => drawPanel(panel, size.width)),
-    area(rates.acknowledged.map((value, slice) => [middle(slice), rateY(value)]), rateTop + PANEL),
+    area(
+      rates.acknowledged.map((value, slice) => [middle(slice), rateY(value)]),
+      rateTop + PANEL,
+    ),
     line("acknowledged", [rates.acknowledged.map((value, slice) => [middle(slice), rateY(value)])]),
     line("committed", [rates.committed.map((value, slice) => [middle(slice), rateY(value)])]),
-    line("slowest", runs(timeline.maxMs).map((run) => run.map(([slice, ms]) => [middle(slice), latencyY(ms)]))),
-    line("median", runs(timeline.p50Ms).map((run) => run.map(([slice, ms]) => [middle(slice), latencyY(ms)]))),
+    line(
+      "slowest",
+      runs(timeline.maxMs).map((run) => run.map(([slice, ms]) => [middle(slice), latencyY(ms)])),
+    ),
+    line(
+      "median",
+      runs(timeline.p50Ms).map((run) => run.map(([slice, ms]) => [middle(slice), latencyY(ms)])),
+    ),
     timeAxis(x, { timeline, zeroMs: marks.faultBeganMs, bottom: latencyTop + PANEL, top: LABELS, width }),
     drawMarks(input, x, { top: LABELS, bottom: latencyTop + PANEL, width: size.width }),
     "</svg>",
@@ -106,7 +129,10 @@ function area(points: readonly Point[], bottom: number): string {
 }
 
 function drawPanel(panel: Panel, width: number): string {
-  const grid = panel.ticks.map(({ y, label }) => `<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${y.toFixed(1)}" y2="${y.toFixed(1)}"/><text class="tick" x="${LEFT - 7}" y="${(y + 4).toFixed(1)}" text-anchor="end">${label}</text>`);
+  const grid = panel.ticks.map(
+    ({ y, label }) =>
+      `<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${y.toFixed(1)}" y2="${y.toFixed(1)}"/><text class="tick" x="${LEFT - 7}" y="${(y + 4).toFixed(1)}" text-anchor="end">${label}</text>`,
+  );
   return `<text class="panel" x="${LEFT}" y="${panel.top - 9}">${panel.title}</text>${grid.join("")}`;
 }
 
@@ -115,13 +141,18 @@ function faultBand(x: (atMs: number) => number, marks: Marks, box: { top: number
   return `<rect class="band" x="${from.toFixed(1)}" width="${Math.max(1, to - from).toFixed(1)}" y="${box.top}" height="${box.bottom - box.top}"/>`;
 }
 
-function timeAxis(x: (atMs: number) => number, axis: { timeline: Timeline; zeroMs: number; bottom: number; top: number; width: number }): string {
+function timeAxis(
+  x: (atMs: number) => number,
+  axis: { timeline: Timeline; zeroMs: number; bottom: number; top: number; width: number },
+): string {
   const spanS = (axis.timeline.acknowledged.length * axis.timeline.sliceMs) / 1_000;
   const stepS = [1, 2, 5, 10, 20, 30, 60, 120].find((step) => (spanS / step) * 46 <= axis.width) ?? 300;
   const parts: string[] = [];
   const firstS = Math.ceil((axis.timeline.startMs - axis.zeroMs) / 1_000 / stepS) * stepS;
   for (let seconds = firstS; axis.zeroMs + seconds * 1_000 <= axis.timeline.startMs + spanS * 1_000; seconds += stepS) {
-    parts.push(`<text class="tick" x="${x(axis.zeroMs + seconds * 1_000).toFixed(1)}" y="${axis.bottom + 17}" text-anchor="middle">${seconds === 0 ? "0 s" : `${seconds > 0 ? "+" : "−"}${Math.abs(seconds)}`}</text>`);
+    parts.push(
+      `<text class="tick" x="${x(axis.zeroMs + seconds * 1_000).toFixed(1)}" y="${axis.bottom + 17}" text-anchor="middle">${seconds === 0 ? "0 s" : `${seconds > 0 ? "+" : "−"}${Math.abs(seconds)}`}</text>`,
+    );
   }
   return parts.join("");
 }

@@ -5,17 +5,45 @@ import { firstCommitAfter, latencyByPhase, longestPause, percentile, timelineOf,
 
 const marks: Marks = { startMs: 0, faultBeganMs: 1_000, faultEndedMs: 1_005, healedMs: 2_000, endMs: 3_000 };
 const entry = (scheduledAtMs: number, latencyMs?: number): LedgerEntry => ({
-  intent: { n: scheduledAtMs, purpose: "order", order: `o-${scheduledAtMs}`, customer: "c", amountCents: 1, idempotencyKey: "k", scheduledAtMs },
+  intent: {
+    n: scheduledAtMs,
+    purpose: "order",
+    order: `o-${scheduledAtMs}`,
+    customer: "c",
+    amountCents: 1,
+    idempotencyKey: "k",
+    scheduledAtMs,
+  },
   answer:
     latencyMs === undefined
       ? { n: scheduledAtMs, kind: "refused", status: 503, code: "X", atMs: scheduledAtMs, latencyMs: 1, attempts: 1 }
-      : { n: scheduledAtMs, kind: "acknowledged", receipt: { id: "i", frozenId: "f", journal: "j", partition: 0, sequence: "1" }, atMs: scheduledAtMs + latencyMs, latencyMs, attempts: 1 },
+      : {
+          n: scheduledAtMs,
+          kind: "acknowledged",
+          receipt: { id: "i", frozenId: "f", journal: "j", partition: 0, sequence: "1" },
+          atMs: scheduledAtMs + latencyMs,
+          latencyMs,
+          attempts: 1,
+        },
 });
-const row = (committedAtMs: number): TableRow => ({ order: "o", customer: "c", amountCents: 1, frozenId: "f", rowId: 1, transaction: "1", committedAtMs });
+const row = (committedAtMs: number): TableRow => ({
+  order: "o",
+  customer: "c",
+  amountCents: 1,
+  frozenId: "f",
+  rowId: 1,
+  transaction: "1",
+  committedAtMs,
+});
 
 describe("the figures of a run", () => {
   it("take the nearest rank as a percentile", () => {
-    expect([percentile([1, 2, 3, 4], 0.5), percentile([1, 2, 3, 4], 0.99), percentile([7], 0.5), percentile([], 0.5)]).toEqual([2, 4, 7, undefined]);
+    expect([percentile([1, 2, 3, 4], 0.5), percentile([1, 2, 3, 4], 0.99), percentile([7], 0.5), percentile([], 0.5)]).toEqual([
+      2,
+      4,
+      7,
+      undefined,
+    ]);
   });
 
   it("count a late answer in the phase in which the write was due", () => {

@@ -99,7 +99,8 @@ export function longestPause(times: readonly number[], marks: Marks): Pause | un
   for (const [index, toMs] of sorted.entries()) {
     const fromMs = sorted[index - 1] ?? marks.startMs;
     if (toMs <= marks.faultBeganMs || fromMs >= untilMs) continue;
-    if (longest === undefined || toMs - fromMs > longest.toMs - longest.fromMs) longest = { ms: toMs - Math.max(fromMs, marks.faultBeganMs), fromMs, toMs };
+    if (longest === undefined || toMs - fromMs > longest.toMs - longest.fromMs)
+      longest = { ms: toMs - Math.max(fromMs, marks.faultBeganMs), fromMs, toMs };
   }
   return longest;
 }

@@ -25,12 +25,38 @@ describe("the verdict on a terminal", () => {
 
   it("names every word of a verdict, also at 0", () => {
     const text = renderVerdict(report, [], { columns: 80, paint: plainPaint });
-    for (const word of ["acknowledged", "found", "lost", "duplicated", "resurrected", "indeterminate", "rejected", "refused", "RPO", "RTO", "p50", "p99", "before", "during", "after"]) expect(text).toMatch(new RegExp(`^ +${word}|${word}`, "m"));
+    for (const word of [
+      "acknowledged",
+      "found",
+      "lost",
+      "duplicated",
+      "resurrected",
+      "indeterminate",
+      "rejected",
+      "refused",
+      "RPO",
+      "RTO",
+      "p50",
+      "p99",
+      "before",
+      "during",
+      "after",
+    ])
+      expect(text).toMatch(new RegExp(`^ +${word}|${word}`, "m"));
   });
 
   it("puts one line for each fault into the summary, within the columns", () => {
-    const rows = [{ fault: "kill-primary", exitCode: 0, report }, { fault: "lagging-standby", exitCode: 1, report: failed }, { fault: "kill-agent", exitCode: 4, trouble: "the stack did not become ready within 60 seconds, see the logs" }];
-    for (const columns of [50, 80]) expect(renderSummary(rows, { columns, paint: plainPaint }).split("\n").every((line) => line.length <= columns)).toBe(true);
+    const rows = [
+      { fault: "kill-primary", exitCode: 0, report },
+      { fault: "lagging-standby", exitCode: 1, report: failed },
+      { fault: "kill-agent", exitCode: 4, trouble: "the stack did not become ready within 60 seconds, see the logs" },
+    ];
+    for (const columns of [50, 80])
+      expect(
+        renderSummary(rows, { columns, paint: plainPaint })
+          .split("\n")
+          .every((line) => line.length <= columns),
+      ).toBe(true);
     expect(renderSummary(rows, { columns: 80, paint: plainPaint })).toMatch(/kill-agent +could not run/);
   });
 
@@ -57,7 +83,10 @@ describe("the HTML report", () => {
   });
 
   it("draws only finite coordinates, whatever the run", () => {
-    const empty = { ...report, timeline: { startMs: 0, sliceMs: 100, acknowledged: [0], committed: [0], refused: [0], p50Ms: [null], maxMs: [null] } };
+    const empty = {
+      ...report,
+      timeline: { startMs: 0, sliceMs: 100, acknowledged: [0], committed: [0], refused: [0], p50Ms: [null], maxMs: [null] },
+    };
     for (const one of [report, failed, empty]) expect(renderHtml(one)).not.toMatch(/NaN|Infinity|undefined/);
   });
 

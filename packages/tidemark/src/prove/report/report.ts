@@ -32,9 +32,21 @@ export interface ProofReport {
   readonly formatVersion: typeof REPORT_VERSION;
   readonly kind: "tidemark-prove";
   readonly run: string;
-  readonly fault: { readonly name: FaultName; readonly summary: string; /** What was done, in sentences, with pids. */ readonly done: readonly string[] };
+  readonly fault: {
+    readonly name: FaultName;
+    readonly summary: string;
+    /** What was done, in sentences, with pids. */ readonly done: readonly string[];
+  };
   readonly settings: { readonly ratePerSecond: number; readonly seconds: number; readonly seed: number };
-  readonly stack: { readonly required: number; readonly policy: string; readonly postgres: string; readonly primaryBefore: string; readonly primaryAfter: string; readonly epochBefore: number; readonly epochAfter: number };
+  readonly stack: {
+    readonly required: number;
+    readonly policy: string;
+    readonly postgres: string;
+    readonly primaryBefore: string;
+    readonly primaryAfter: string;
+    readonly epochBefore: number;
+    readonly epochAfter: number;
+  };
   /** The reigns that the database recorded. */
   readonly reigns: readonly { readonly primary: string; readonly epoch: number; readonly timeline: number; readonly forkLsn: string }[];
   readonly machine: { readonly system: string; readonly processors: number; readonly memoryBytes: number; readonly node: string };

@@ -13,17 +13,36 @@ const COUNT = 9;
 const NARROW = 70;
 
 /** The verdict for a terminal of `columns` columns; no line is longer. */
-export function renderVerdict(report: ProofReport, files: readonly { label: string; path: string }[], look: { columns: number; paint: Paint }): string {
+export function renderVerdict(
+  report: ProofReport,
+  files: readonly { label: string; path: string }[],
+  look: { columns: number; paint: Paint },
+): string {
   const { columns, paint } = look;
   const { text: title, tone } = headline(report);
-  const lines: string[] = ["", ...wrap(title, columns).map((part) => paint(tone, paint("bold", part))), ...findings(report).flatMap((finding) => wrap(finding, columns)), ""];
+  const lines: string[] = [
+    "",
+    ...wrap(title, columns).map((part) => paint(tone, paint("bold", part))),
+    ...findings(report).flatMap((finding) => wrap(finding, columns)),
+    "",
+  ];
   for (const { label, count, note, tone: countTone } of countLines(report)) {
     lines.push(...noted({ head: `  ${label.padEnd(LABEL)}`, value: formatCount(count).padStart(COUNT), note, tone: countTone }, look));
   }
   lines.push("");
   for (const { label, value, target, met, method } of measuredLines(report)) {
     const word = met === undefined ? "" : met ? ", met" : ", missed";
-    lines.push(...noted({ head: `  ${label.padEnd(LABEL)}`, value: value.padStart(COUNT), note: `target ${target}${word}; ${method}`, tone: met === false ? "bad" : met === undefined ? "warn" : "good" }, look));
+    lines.push(
+      ...noted(
+        {
+          head: `  ${label.padEnd(LABEL)}`,
+          value: value.padStart(COUNT),
+          note: `target ${target}${word}; ${method}`,
+          tone: met === false ? "bad" : met === undefined ? "warn" : "good",
+        },
+        look,
+      ),
+    );
   }
   lines.push("", ...latencyTable(report, look), "");
   for (const { label, path } of files) {
@@ -34,7 +53,10 @@ export function renderVerdict(report: ProofReport, files: readonly { label: stri
   return lines.join("\n");
 }
 
-function noted(line: { head: string; value: string; note: string; tone: Tone }, { columns, paint }: { columns: number; paint: Paint }): string[] {
+function noted(
+  line: { head: string; value: string; note: string; tone: Tone },
+  { columns, paint }: { columns: number; paint: Paint },
+): string[] {
   const start = `${line.head}${paint(line.tone, line.value)}`;
   if (columns < NARROW) return [start, ...wrap(line.note, columns - 4).map((part) => `    ${paint("soft", part)}`)];
   const indent = line.head.length + line.value.length + 3;
@@ -54,9 +76,21 @@ function latencyTable(report: ProofReport, { columns, paint }: { columns: number
 }
 
 /** One line for each proof of `--all`, with a closing sentence. */
-export function renderSummary(rows: readonly { fault: string; exitCode: number; report?: ProofReport; trouble?: string }[], look: { columns: number; paint: Paint }): string {
+export function renderSummary(
+  rows: readonly { fault: string; exitCode: number; report?: ProofReport; trouble?: string }[],
+  look: { columns: number; paint: Paint },
+): string {
   const { columns, paint } = look;
-  const lines = ["", paint("soft", fit(`  ${"fault".padEnd(17)}${"acknowledged".padStart(13)}${"lost".padStart(7)}${"twice".padStart(7)}${"RTO".padStart(10)}  verdict`, columns))];
+  const lines = [
+    "",
+    paint(
+      "soft",
+      fit(
+        `  ${"fault".padEnd(17)}${"acknowledged".padStart(13)}${"lost".padStart(7)}${"twice".padStart(7)}${"RTO".padStart(10)}  verdict`,
+        columns,
+      ),
+    ),
+  ];
   for (const { fault, report, trouble } of rows) {
     if (report === undefined) {
       lines.push(paint("bad", fit(`  ${fault.padEnd(17)}could not run: ${trouble ?? "unknown"}`, columns)));
@@ -66,9 +100,10 @@ export function renderSummary(rows: readonly { fault: string; exitCode: number; 
     const { tone } = headline(report);
     const word = { proven: "proven", "loss-stated": "loss stated", unproven: "not proven", failed: "FAILED" }[report.verdict.outcome];
     const rto = fault === "none" ? "–" : formatMeasured(report.rto.ms);
-    const line = columns < NARROW
-      ? `  ${fault.padEnd(17)}${formatCount(counts.lost).padStart(6)} lost  ${word}`
-      : `  ${fault.padEnd(17)}${formatCount(counts.acknowledged).padStart(13)}${formatCount(counts.lost).padStart(7)}${formatCount(counts.duplicated).padStart(7)}${rto.padStart(10)}  ${word}`;
+    const line =
+      columns < NARROW
+        ? `  ${fault.padEnd(17)}${formatCount(counts.lost).padStart(6)} lost  ${word}`
+        : `  ${fault.padEnd(17)}${formatCount(counts.acknowledged).padStart(13)}${formatCount(counts.lost).padStart(7)}${formatCount(counts.duplicated).padStart(7)}${rto.padStart(10)}  ${word}`;
     lines.push(paint(tone, fit(line, columns)));
   }
   if (columns < NARROW) lines[1] = paint("soft", fit(`  ${"fault".padEnd(17)}verdict`, columns));

@@ -17,7 +17,13 @@ export function headline(report: ProofReport): { text: string; tone: Tone } {
   const { counts, outcome } = report.verdict;
   switch (outcome) {
     case "proven":
-      return { text: report.putBack !== undefined && report.putBack.orders > 0 ? "Nothing was lost: the journal put back what PostgreSQL lost." : "Nothing was lost, nothing came twice.", tone: "good" };
+      return {
+        text:
+          report.putBack !== undefined && report.putBack.orders > 0
+            ? "Nothing was lost: the journal put back what PostgreSQL lost."
+            : "Nothing was lost, nothing came twice.",
+        tone: "good",
+      };
     case "loss-stated":
       return { text: `${counted(counts.lost, "acknowledged order")} lost, as stated before.`, tone: "warn" };
     case "unproven":
@@ -29,8 +35,16 @@ export function headline(report: ProofReport): { text: string; tone: Tone } {
 
 function failures(counts: VerdictCounts): string[] {
   const kinds: [keyof VerdictCounts, string][] = [
-    ["lost", "lost"], ["duplicated", "duplicated"], ["resurrected", "resurrected"], ["altered", "altered"], ["unexplained", "rows unexplained"],
-    ["rejectedWrongly", "wrongly rejected"], ["outOfOrder", "out of order"], ["receiptsChanged", "receipts changed"], ["acceptedWrongly", "wrongly accepted"], ["totalsOff", "sums off"],
+    ["lost", "lost"],
+    ["duplicated", "duplicated"],
+    ["resurrected", "resurrected"],
+    ["altered", "altered"],
+    ["unexplained", "rows unexplained"],
+    ["rejectedWrongly", "wrongly rejected"],
+    ["outOfOrder", "out of order"],
+    ["receiptsChanged", "receipts changed"],
+    ["acceptedWrongly", "wrongly accepted"],
+    ["totalsOff", "sums off"],
   ];
   return kinds.filter(([kind]) => counts[kind] > 0).map(([kind, word]) => `${formatCount(counts[kind])} ${word}`);
 }
@@ -46,9 +60,34 @@ export function countLines(report: ProofReport): CountLine[] {
     { label: "lost", count: counts.lost, note: "acknowledged and not there", tone: outcome === "loss-stated" ? "warn" : must(counts.lost) },
     { label: "duplicated", count: counts.duplicated, note: "there more than once", tone: must(counts.duplicated) },
     { label: "resurrected", count: counts.resurrected, note: "refused, yet there", tone: must(counts.resurrected) },
-    { label: "indeterminate", count: counts.indeterminate, note: counts.indeterminate === 0 ? "never answered" : `never answered; ${formatCount(counts.indeterminateFound)} there, ${formatCount(counts.indeterminateAbsent)} not`, tone: "plain" },
-    { label: "rejected", count: counts.rejected, note: `after acceptance${rejections.length === 0 ? "" : `: ${rejections.slice(0, 2).map(({ reason }) => reason).join("; ")}`}`, tone: "plain" },
-    { label: "refused", count: counts.refused, note: `before acceptance; ${refusedForTrouble === 0 ? "all sent to be refused" : `${formatCount(refusedForTrouble)} that should have been taken`}`, tone: refusedForTrouble === 0 ? "plain" : "warn" },
+    {
+      label: "indeterminate",
+      count: counts.indeterminate,
+      note:
+        counts.indeterminate === 0
+          ? "never answered"
+          : `never answered; ${formatCount(counts.indeterminateFound)} there, ${formatCount(counts.indeterminateAbsent)} not`,
+      tone: "plain",
+    },
+    {
+      label: "rejected",
+      count: counts.rejected,
+      note: `after acceptance${
+        rejections.length === 0
+          ? ""
+          : `: ${rejections
+              .slice(0, 2)
+              .map(({ reason }) => reason)
+              .join("; ")}`
+      }`,
+      tone: "plain",
+    },
+    {
+      label: "refused",
+      count: counts.refused,
+      note: `before acceptance; ${refusedForTrouble === 0 ? "all sent to be refused" : `${formatCount(refusedForTrouble)} that should have been taken`}`,
+      tone: refusedForTrouble === 0 ? "plain" : "warn",
+    },
   ];
   const rare: [keyof VerdictCounts, string, string, Tone][] = [
     ["altered", "altered", "there with other content", "bad"],
@@ -66,8 +105,13 @@ export function countLines(report: ProofReport): CountLine[] {
 }
 
 /** RPO and RTO beside their targets. */
-export function measuredLines(report: ProofReport): { label: string; value: string; target: string; met: boolean | undefined; method: string }[] {
-  const line = (label: string, measured: Measured): { label: string; value: string; target: string; met: boolean | undefined; method: string } => ({
+export function measuredLines(
+  report: ProofReport,
+): { label: string; value: string; target: string; met: boolean | undefined; method: string }[] {
+  const line = (
+    label: string,
+    measured: Measured,
+  ): { label: string; value: string; target: string; met: boolean | undefined; method: string } => ({
     label,
     value: formatMeasured(measured.ms),
     target: formatMeasured(measured.targetMs),
@@ -82,15 +126,22 @@ export function findings(report: ProofReport): string[] {
   const found: string[] = [];
   const { stack, putBack, doomed } = report;
   if (stack.primaryAfter !== stack.primaryBefore || stack.epochAfter !== stack.epochBefore) {
-    found.push(`The primary was ${stack.primaryBefore} in epoch ${stack.epochBefore} and is ${stack.primaryAfter} in epoch ${stack.epochAfter}.`);
+    found.push(
+      `The primary was ${stack.primaryBefore} in epoch ${stack.epochBefore} and is ${stack.primaryAfter} in epoch ${stack.epochAfter}.`,
+    );
   }
   if (putBack !== undefined) {
-    found.push(`PostgreSQL itself lost ${counted(putBack.commits, "commit")} with ${counted(putBack.orders, "order")} that its old primary had; the journal put every one back.`);
+    found.push(
+      `PostgreSQL itself lost ${counted(putBack.commits, "commit")} with ${counted(putBack.orders, "order")} that its old primary had; the journal put every one back.`,
+    );
   }
-  if (doomed !== undefined) found.push(`${counted(doomed.orders, "order")} had been acknowledged and not applied when the journal was taken away.`);
+  if (doomed !== undefined)
+    found.push(`${counted(doomed.orders, "order")} had been acknowledged and not applied when the journal was taken away.`);
   const pause = report.acknowledgementPause;
-  if (pause !== undefined && report.fault.name !== "none") found.push(`Clients waited at most ${formatMeasured(pause.toMs - pause.fromMs)} between two acknowledgements.`);
-  if (report.redundantMs !== undefined) found.push(`A commit waited for a second copy again ${formatMeasured(report.redundantMs)} after the fault.`);
+  if (pause !== undefined && report.fault.name !== "none")
+    found.push(`Clients waited at most ${formatMeasured(pause.toMs - pause.fromMs)} between two acknowledgements.`);
+  if (report.redundantMs !== undefined)
+    found.push(`A commit waited for a second copy again ${formatMeasured(report.redundantMs)} after the fault.`);
   if (report.marks.healedMs === undefined) found.push("What the fault broke did not work again before the load ended.");
   return found;
 }

@@ -37,7 +37,10 @@ export async function gather(stack: Stack, course: Course): Promise<Evidence> {
   const routeAfter = await stack.route();
   const read = await stack.withPrimary(async (sql) => ({
     // One snapshot for both, or a write between them would look like a wrong sum.
-    ...(await sql.begin("isolation level repeatable read read only", async (transaction) => ({ rows: await readRows(transaction), totals: await readTotals(transaction) }))),
+    ...(await sql.begin("isolation level repeatable read read only", async (transaction) => ({
+      rows: await readRows(transaction),
+      totals: await readTotals(transaction),
+    }))),
     reigns: await readReigns(sql),
     postgresVersion: await serverVersion(sql),
   }));
@@ -50,7 +53,9 @@ export async function gather(stack: Stack, course: Course): Promise<Evidence> {
 function missing(ledger: readonly LedgerEntry[], rows: readonly TableRow[], deadLetters: readonly DeadLetter[]): string[] {
   const there = new Set(rows.map((row) => row.order));
   const rejected = new Set(deadLetters.map((letter) => letter.writeId));
-  return ledger.flatMap(({ intent, answer }) => (answer?.kind === "acknowledged" && !there.has(intent.order) && !rejected.has(answer.receipt.id) ? [answer.receipt.id] : []));
+  return ledger.flatMap(({ intent, answer }) =>
+    answer?.kind === "acknowledged" && !there.has(intent.order) && !rejected.has(answer.receipt.id) ? [answer.receipt.id] : [],
+  );
 }
 
 async function askPending(stack: Stack, ids: readonly string[]): Promise<Set<string>> {

@@ -33,7 +33,10 @@ export async function askFor<T>(question: Question): Promise<T> {
   const { status, body } = await ask(question);
   if (status >= 200 && status < 300) return body as T;
   const detail = typeof body === "object" && body !== null ? JSON.stringify(body) : String(body);
-  throw new TidemarkError("TM-PROVE-API", `${question.method ?? "GET"} ${question.url} was answered with ${status}: ${detail.slice(0, 300)}`);
+  throw new TidemarkError(
+    "TM-PROVE-API",
+    `${question.method ?? "GET"} ${question.url} was answered with ${status}: ${detail.slice(0, 300)}`,
+  );
 }
 
 function parse(text: string): unknown {

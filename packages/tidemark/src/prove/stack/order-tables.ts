@@ -15,7 +15,14 @@ const STATEMENT_MS = 20_000;
 
 /** Runs `work` on a connection of its own to the primary, closed afterwards whatever happens. */
 export async function withPrimary<T>(address: PrimaryAddress, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  const sql = postgres({ ...address, max: 1, connect_timeout: 3, fetch_types: false, onnotice: () => undefined, connection: { application_name: "tidemark_prove", statement_timeout: STATEMENT_MS } });
+  const sql = postgres({
+    ...address,
+    max: 1,
+    connect_timeout: 3,
+    fetch_types: false,
+    onnotice: () => undefined,
+    connection: { application_name: "tidemark_prove", statement_timeout: STATEMENT_MS },
+  });
   try {
     return await work(sql);
   } finally {
@@ -25,7 +32,9 @@ export async function withPrimary<T>(address: PrimaryAddress, work: (sql: postgr
 
 /** Every row, with the commit time that this server keeps for its transaction (track_commit_timestamp). */
 export async function readRows(sql: postgres.ISql): Promise<TableRow[]> {
-  const rows = await sql<{ number: string; customer: string; amount_cents: string; id: string; row_id: string; xid: string; committed: number | null }[]>`
+  const rows = await sql<
+    { number: string; customer: string; amount_cents: string; id: string; row_id: string; xid: string; committed: number | null }[]
+  >`
     SELECT number, customer, amount_cents::text, id::text, row_id::text, xmin::text AS xid,
            extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 * 1000 AS committed
     FROM orders ORDER BY row_id`;
@@ -41,7 +50,9 @@ export async function readRows(sql: postgres.ISql): Promise<TableRow[]> {
 }
 
 export async function readTotals(sql: postgres.ISql): Promise<CustomerTotal[]> {
-  const rows = await sql<{ name: string; orders: string; total_cents: string }[]>`SELECT name, orders::text, total_cents::text FROM customers`;
+  const rows = await sql<
+    { name: string; orders: string; total_cents: string }[]
+  >`SELECT name, orders::text, total_cents::text FROM customers`;
   return rows.map((row) => ({ customer: row.name, orders: Number(row.orders), totalCents: Number(row.total_cents) }));
 }
 
@@ -88,6 +99,8 @@ export interface ReignRow {
 
 /** The reigns that the database knows of, oldest first. */
 export async function readReigns(sql: postgres.Sql): Promise<ReignRow[]> {
-  const rows = await sql<{ epoch: string; node: string; timeline: string; fork_lsn: string }[]>`SELECT epoch::text, node, timeline::text, fork_lsn::text FROM tidemark.reign ORDER BY epoch`;
+  const rows = await sql<
+    { epoch: string; node: string; timeline: string; fork_lsn: string }[]
+  >`SELECT epoch::text, node, timeline::text, fork_lsn::text FROM tidemark.reign ORDER BY epoch`;
   return rows.map((row) => ({ epoch: Number(row.epoch), node: row.node, timeline: Number(row.timeline), forkLsn: row.fork_lsn }));
 }

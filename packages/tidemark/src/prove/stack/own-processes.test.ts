@@ -19,9 +19,13 @@ afterEach(() => {
 
 const WAIT = "process.stdout.write('up');setInterval(() => {}, 1000)";
 async function start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
-  const child = spawn(process.execPath, ["-e", ...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"], detached: true });
+  const child = spawn(process.execPath, ["-e", ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+    detached: true,
+  });
   started.push(child);
-  await once(child.stdout!, "data");
+  await once(child.stdout, "data");
   return child.pid!;
 }
 
@@ -30,7 +34,12 @@ describe("the processes of a proof", () => {
     const own = new OwnProcesses({ mark: "m-1", folder });
     const marked = await start([WAIT], { [MARK]: "m-1" });
     const named = await start([WAIT, "--", join(folder, "data")]);
-    const parent = await start([`const c=require('child_process').spawn(process.execPath,['-e',${JSON.stringify(WAIT)}],{env:{},stdio:['ignore','pipe','inherit']});c.stdout.once('data',()=>process.stdout.write('up'));`], { [MARK]: "m-1" });
+    const parent = await start(
+      [
+        `const c=require('child_process').spawn(process.execPath,['-e',${JSON.stringify(WAIT)}],{env:{},stdio:['ignore','pipe','inherit']});c.stdout.once('data',()=>process.stdout.write('up'));`,
+      ],
+      { [MARK]: "m-1" },
+    );
     const stranger = await start([WAIT], { [MARK]: "m-2" });
     const mine = own.refresh().map((facts) => facts.pid);
     expect(mine).toEqual(expect.arrayContaining([marked, named, parent]));
@@ -62,7 +71,12 @@ describe("the processes of a proof", () => {
   });
 
   it("are named by pid and start time, whatever their name", () => {
-    expect(parseStat(7, "7 (a) b (c)) S 3 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2")).toEqual({ pid: 7, parentPid: 3, started: "98765", state: "S" });
+    expect(parseStat(7, "7 (a) b (c)) S 3 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2")).toEqual({
+      pid: 7,
+      parentPid: 3,
+      started: "98765",
+      state: "S",
+    });
     expect(parseStat(7, "7 (cut")).toBeUndefined();
   });
 });

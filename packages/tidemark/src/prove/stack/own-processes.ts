@@ -49,7 +49,8 @@ export class OwnProcesses {
   /** Sends a signal to each, after a last look that it is still the same process; gives those that it reached. */
   signal(targets: readonly ProcessFacts[], signal: NodeJS.Signals): ProcessFacts[] {
     return targets.filter((facts) => {
-      if (this.#known.get(facts.pid) !== facts.started) throw new TidemarkError("TM-PROVE-PROCESS", `process ${facts.pid} is not of this proof`);
+      if (this.#known.get(facts.pid) !== facts.started)
+        throw new TidemarkError("TM-PROVE-PROCESS", `process ${facts.pid} is not of this proof`);
       if (readProcess(facts.pid)?.started !== facts.started) return false;
       try {
         process.kill(facts.pid, signal);
@@ -71,11 +72,21 @@ export class OwnProcesses {
       this.signal(mine, "SIGKILL");
       await new Promise((resolve) => setTimeout(resolve, ROUND_MS));
     }
-    throw new TidemarkError("TM-PROVE-PROCESS", `processes of the proof do not end: ${this.refresh().map((facts) => facts.pid).join(", ")}`);
+    throw new TidemarkError(
+      "TM-PROVE-PROCESS",
+      `processes of the proof do not end: ${this.refresh()
+        .map((facts) => facts.pid)
+        .join(", ")}`,
+    );
   }
 
   #carriesMark(pid: number): boolean {
-    if (readProcFile(pid, "cmdline")?.split("\0").some((part) => part.includes(this.#folder)) === true) return true;
+    if (
+      readProcFile(pid, "cmdline")
+        ?.split("\0")
+        .some((part) => part.includes(this.#folder)) === true
+    )
+      return true;
     return readProcFile(pid, "environ")?.split("\0").includes(this.#mark) === true;
   }
 }

@@ -19,7 +19,10 @@ export function readProcess(pid: number): ProcessFacts | undefined {
 
 /** Reads /proc/<pid>/stat (proc(5)); the command name stands in parentheses and may hold anything, also parentheses. */
 export function parseStat(pid: number, text: string): ProcessFacts | undefined {
-  const fields = text.slice(text.lastIndexOf(")") + 2).trim().split(" ");
+  const fields = text
+    .slice(text.lastIndexOf(")") + 2)
+    .trim()
+    .split(" ");
   const [state, parentPid, started] = [fields[0], fields[1], fields[19]];
   if (state === undefined || parentPid === undefined || started === undefined) return undefined;
   return { pid, parentPid: Number(parentPid), started, state };
@@ -31,7 +34,10 @@ export function listProcesses(): ProcessFacts[] {
   try {
     names = readdirSync("/proc");
   } catch (cause) {
-    throw new TidemarkError("TM-PROVE-PROCESS", "list the machine's processes from /proc", { cause, hint: "tidemark prove needs Linux with /proc mounted." });
+    throw new TidemarkError("TM-PROVE-PROCESS", "list the machine's processes from /proc", {
+      cause,
+      hint: "tidemark prove needs Linux with /proc mounted.",
+    });
   }
   return names.flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];

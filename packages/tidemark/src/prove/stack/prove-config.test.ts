@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import { checkConfig } from "../../config/load-config.ts";
 import { proveConfig, STORE } from "./prove-config.ts";
 
-const ports = { gateway: 7_000, control: 7_001, nodes: [{ postgres: 7_002, agent: 7_003 }, { postgres: 7_004, agent: 7_005 }] };
+const ports = {
+  gateway: 7_000,
+  control: 7_001,
+  nodes: [
+    { postgres: 7_002, agent: 7_003 },
+    { postgres: 7_004, agent: 7_005 },
+  ],
+};
 
 describe("the configuration of a proof", () => {
   it("is one that the loader takes, in every variant", () => {
@@ -10,7 +17,11 @@ describe("the configuration of a proof", () => {
       const checked = checkConfig(proveConfig(ports, { required }), "/tmp/x/tidemark.yaml");
       expect(checked).not.toHaveProperty("problems");
       if ("config" in checked) {
-        expect(checked.config.stores[STORE]).toMatchObject({ required, settings: { track_commit_timestamp: "on" }, setup: ["/tmp/x/prove.sql"] });
+        expect(checked.config.stores[STORE]).toMatchObject({
+          required,
+          settings: { track_commit_timestamp: "on" },
+          setup: ["/tmp/x/prove.sql"],
+        });
         expect(checked.config.gateway.tokens).toMatchObject([{ name: "prove", file: "/tmp/x/prove.token" }]);
       }
     }

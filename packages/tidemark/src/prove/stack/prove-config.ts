@@ -47,7 +47,12 @@ export const TARGETS = { rpoMs: 0, rtoMs: 5_000 } as const;
 
 /** The text of tidemark.yaml for a proof. */
 export function proveConfig(ports: StackPorts, variant: StackVariant): string {
-  const nodes = Object.fromEntries(ports.nodes.map(({ postgres, agent }, index) => [NODES[index] ?? `pg${index + 1}`, { address: `127.0.0.1:${postgres}`, agent: `127.0.0.1:${agent}` }]));
+  const nodes = Object.fromEntries(
+    ports.nodes.map(({ postgres, agent }, index) => [
+      NODES[index] ?? `pg${index + 1}`,
+      { address: `127.0.0.1:${postgres}`, agent: `127.0.0.1:${agent}` },
+    ]),
+  );
   return stringify({
     version: 1,
     name: "prove",

@@ -17,7 +17,9 @@ export function readRunFile(stateDir: string): RunFile {
   } catch (cause) {
     throw new TidemarkError("TM-PROVE-STACK", `read ${path}`, { cause });
   }
-  const supervisor = typeof value.supervisor === "object" && value.supervisor !== null ? (value.supervisor as { pid?: unknown }).pid : value.supervisor;
-  if (typeof supervisor !== "number" || !Array.isArray(value.roles)) throw new TidemarkError("TM-PROVE-STACK", `read ${path}: it names no supervisor and roles`);
+  const supervisor =
+    typeof value.supervisor === "object" && value.supervisor !== null ? (value.supervisor as { pid?: unknown }).pid : value.supervisor;
+  if (typeof supervisor !== "number" || !Array.isArray(value.roles))
+    throw new TidemarkError("TM-PROVE-STACK", `read ${path}: it names no supervisor and roles`);
   return { supervisor, roles: value.roles as RunFile["roles"] };
 }

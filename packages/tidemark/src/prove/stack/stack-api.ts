@@ -27,7 +27,11 @@ export class StackApi {
   }
 
   route(): Promise<PrimaryRoute> {
-    return askFor({ url: `http://127.0.0.1:${this.#ports.control}/v1/stores/${STORE}/route`, token: this.#internalToken(), timeoutMs: 1_000 });
+    return askFor({
+      url: `http://127.0.0.1:${this.#ports.control}/v1/stores/${STORE}/route`,
+      token: this.#internalToken(),
+      timeoutMs: 1_000,
+    });
   }
 
   /** Whether the gateway takes requests and its journal is open: an unknown write is answered with 404. */
@@ -37,7 +41,12 @@ export class StackApi {
   }
 
   async pauseApplying(paused: boolean): Promise<void> {
-    await askFor({ url: `${this.gatewayUrl}/v1/stores/${STORE}/${paused ? "pause" : "resume"}`, token: this.#token, method: "POST", body: { reason: "a proof" } });
+    await askFor({
+      url: `${this.gatewayUrl}/v1/stores/${STORE}/${paused ? "pause" : "resume"}`,
+      token: this.#token,
+      method: "POST",
+      body: { reason: "a proof" },
+    });
   }
 
   async holdBack(node: string, held: boolean): Promise<void> {
@@ -51,7 +60,8 @@ export class StackApi {
     const { status, body } = await ask({ url: `${this.gatewayUrl}/v1/writes/${encodeURIComponent(id)}`, token: this.#token });
     if (status === 404) return undefined;
     const said = (body as { status?: unknown } | undefined)?.status;
-    if (status !== 200 || typeof said !== "string") throw new TidemarkError("TM-PROVE-API", `the state of write ${id} was answered with ${status}`);
+    if (status !== 200 || typeof said !== "string")
+      throw new TidemarkError("TM-PROVE-API", `the state of write ${id} was answered with ${status}`);
     return said;
   }
 
@@ -61,7 +71,10 @@ export class StackApi {
     let after: string | null = null;
     for (let page = 0; page < MOST_PAGES; page++) {
       const query: string = after === null ? "" : `&after=${encodeURIComponent(after)}`;
-      const answer: { items: { id: string; verdict?: { reason?: string; constraint?: string; sqlstate?: string } }[]; next: string | null } = await askFor({
+      const answer: {
+        items: { id: string; verdict?: { reason?: string; constraint?: string; sqlstate?: string } }[];
+        next: string | null;
+      } = await askFor({
         url: `${this.gatewayUrl}/v1/dead-letters?limit=${PAGE}${query}`,
         token: this.#token,
       });
@@ -79,6 +92,7 @@ export class StackApi {
 
 /** The constraint and the SQLSTATE name a rejection better than its message, which quotes the row. */
 function reasonOf(verdict: { reason?: string; constraint?: string; sqlstate?: string } | undefined): string {
-  if (verdict?.constraint !== undefined) return `constraint ${verdict.constraint}${verdict.sqlstate === undefined ? "" : ` (${verdict.sqlstate})`}`;
+  if (verdict?.constraint !== undefined)
+    return `constraint ${verdict.constraint}${verdict.sqlstate === undefined ? "" : ` (${verdict.sqlstate})`}`;
   return verdict?.reason ?? "no reason given";
 }

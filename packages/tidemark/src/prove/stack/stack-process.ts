@@ -26,12 +26,16 @@ export function startStack(folder: string, mark: string): StackProcess {
   const output = openSync(log, "a");
   let child;
   try {
-    child = spawn(process.execPath, [...process.execArgv, main, "up", "--config", join(folder, FILES.config), "--state-dir", join(folder, FILES.stateDir)], {
-      cwd: folder,
-      env: { ...process.env, [MARK]: mark, NO_COLOR: "1" },
-      stdio: ["ignore", output, output],
-      detached: true,
-    });
+    child = spawn(
+      process.execPath,
+      [...process.execArgv, main, "up", "--config", join(folder, FILES.config), "--state-dir", join(folder, FILES.stateDir)],
+      {
+        cwd: folder,
+        env: { ...process.env, [MARK]: mark, NO_COLOR: "1" },
+        stdio: ["ignore", output, output],
+        detached: true,
+      },
+    );
   } finally {
     closeSync(output);
   }
@@ -39,7 +43,9 @@ export function startStack(folder: string, mark: string): StackProcess {
   if (pid === undefined) throw new TidemarkError("TM-PROVE-STACK", "start `tidemark up`: no process was made");
   const ended = new Promise<never>((_, reject) => {
     child.on("error", (cause) => reject(new TidemarkError("TM-PROVE-STACK", "start `tidemark up`", { cause })));
-    child.on("exit", (code, signal) => reject(new TidemarkError("TM-PROVE-STACK", `\`tidemark up\` ended with ${signal ?? `code ${code}`}\n${lastLines(log)}`)));
+    child.on("exit", (code, signal) =>
+      reject(new TidemarkError("TM-PROVE-STACK", `\`tidemark up\` ended with ${signal ?? `code ${code}`}\n${lastLines(log)}`)),
+    );
   });
   ended.catch(() => undefined); // Whoever waits races against it; after a fault nobody does.
   return { pid, ended };

@@ -46,7 +46,11 @@ export class Stack implements FaultScene {
     // PostgreSQL may run as another user than the prover, and has to get through.
     chmodSync(folder, 0o755);
     const [gateway = 0, control = 0, ...rest] = await freePorts(2 + 2 * NODES.length);
-    const ports = { gateway, control, nodes: NODES.map((_, index) => ({ postgres: rest[2 * index] ?? 0, agent: rest[2 * index + 1] ?? 0 })) };
+    const ports = {
+      gateway,
+      control,
+      nodes: NODES.map((_, index) => ({ postgres: rest[2 * index] ?? 0, agent: rest[2 * index + 1] ?? 0 })),
+    };
     const token = randomBytes(24).toString("base64url");
     writeFileSync(join(folder, FILES.token), `${token}\n`, { mode: 0o600 });
     writeFileSync(join(folder, FILES.setup), SETUP_SQL);
@@ -72,13 +76,23 @@ export class Stack implements FaultScene {
     const deadlineMs = Date.now() + READY_MS;
     let last: unknown = new Error("nothing was asked yet");
     while (Date.now() < deadlineMs) {
-      const turn = await Promise.race([this.#process.ended, this.#isReady().then((ready) => ({ ready }), (error: unknown) => ({ ready: false, error }))]);
+      const turn = await Promise.race([
+        this.#process.ended,
+        this.#isReady().then(
+          (ready) => ({ ready }),
+          (error: unknown) => ({ ready: false, error }),
+        ),
+      ]);
       this.processes.refresh();
       if (turn.ready) return;
       if ("error" in turn) last = turn.error;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    throw new TidemarkError("TM-PROVE-STACK", `the stack in ${this.folder} was not ready within ${READY_MS / 1_000} s\n${lastLines(join(this.folder, "up.log"))}`, { cause: last });
+    throw new TidemarkError(
+      "TM-PROVE-STACK",
+      `the stack in ${this.folder} was not ready within ${READY_MS / 1_000} s\n${lastLines(join(this.folder, "up.log"))}`,
+      { cause: last },
+    );
   }
 
   async #isReady(): Promise<boolean> {
@@ -86,7 +100,9 @@ export class Stack implements FaultScene {
     if (route.state !== "open" || (this.#variant.required !== 0 && route.guarantee !== "synchronous")) return false;
     if (!(await this.gatewayAnswers())) return false;
     return this.withPrimary(async (sql) => {
-      const [found] = await sql<{ ready: boolean }[]>`SELECT to_regclass('orders') IS NOT NULL AND to_regclass('tidemark.position') IS NOT NULL AS ready`;
+      const [found] = await sql<
+        { ready: boolean }[]
+      >`SELECT to_regclass('orders') IS NOT NULL AND to_regclass('tidemark.position') IS NOT NULL AS ready`;
       if (this.#variant.required !== 0 || found?.ready !== true) return found?.ready === true;
       // Without a demand nobody waits for the standby; a proof without one would prove nothing.
       const [copies] = await sql<{ count: number }[]>`SELECT count(*)::int AS count FROM pg_stat_replication WHERE state = 'streaming'`;
@@ -112,7 +128,8 @@ export class Stack implements FaultScene {
 
   rolePid(kind: RoleKind, node?: string): number {
     const role = readRunFile(this.stateDir).roles.find((one) => one.kind === kind && (node === undefined || one.node === node));
-    if (role?.pid === undefined) throw new TidemarkError("TM-PROVE-PROCESS", `there is no process of the role ${kind}${node === undefined ? "" : ` of ${node}`}`);
+    if (role?.pid === undefined)
+      throw new TidemarkError("TM-PROVE-PROCESS", `there is no process of the role ${kind}${node === undefined ? "" : ` of ${node}`}`);
     return role.pid;
   }
 
@@ -125,7 +142,8 @@ export class Stack implements FaultScene {
 
   async postmasterPid(): Promise<number> {
     const backend = await this.withPrimary(async (sql) => readProcess(await backendPid(sql)));
-    if (backend === undefined) throw new TidemarkError("TM-PROVE-PROCESS", "the process behind the primary's connection is not on this machine");
+    if (backend === undefined)
+      throw new TidemarkError("TM-PROVE-PROCESS", "the process behind the primary's connection is not on this machine");
     return backend.parentPid;
   }
 
@@ -152,7 +170,8 @@ export class Stack implements FaultScene {
   async positions(): Promise<Positions> {
     const all = await this.withPrimary(readPositions);
     const [first] = all;
-    if (first === undefined || all.length > 1) throw new TidemarkError("TM-PROVE-API", `the database knows ${all.length} journals, one was expected`);
+    if (first === undefined || all.length > 1)
+      throw new TidemarkError("TM-PROVE-API", `the database knows ${all.length} journals, one was expected`);
     return first;
   }
 

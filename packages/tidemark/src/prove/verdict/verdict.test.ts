@@ -6,7 +6,16 @@ import { judge, type VerdictCounts, type VerdictInput } from "./verdict.ts";
 
 /** What became of one order in a world where everything is as it should be. */
 type Fate = "applied" | "repeated" | "rejected" | "invalid" | "turned-away" | "unanswered-found" | "unanswered-absent" | "conflicted";
-const FATES: readonly Fate[] = ["applied", "repeated", "rejected", "invalid", "turned-away", "unanswered-found", "unanswered-absent", "conflicted"];
+const FATES: readonly Fate[] = [
+  "applied",
+  "repeated",
+  "rejected",
+  "invalid",
+  "turned-away",
+  "unanswered-found",
+  "unanswered-absent",
+  "conflicted",
+];
 
 interface World {
   ledger: LedgerEntry[];
@@ -19,16 +28,39 @@ interface World {
 const at = 1_700_000_000_000;
 
 function intent(n: number, order: number, purpose: Intent["purpose"], amountCents = 500 + order): Intent {
-  return { n, purpose, order: `order-${order}`, customer: `customer-${order % 3}`, amountCents, idempotencyKey: `key-${order}`, scheduledAtMs: at + n };
+  return {
+    n,
+    purpose,
+    order: `order-${order}`,
+    customer: `customer-${order % 3}`,
+    amountCents,
+    idempotencyKey: `key-${order}`,
+    scheduledAtMs: at + n,
+  };
 }
 function acknowledged(n: number, order: number): Answer {
-  return { n, kind: "acknowledged", receipt: { id: `id-${order}`, frozenId: `frozen-${order}`, journal: "j", partition: order % 2, sequence: String(order + 1) }, atMs: at + n + 2, latencyMs: 2, attempts: 1 };
+  return {
+    n,
+    kind: "acknowledged",
+    receipt: { id: `id-${order}`, frozenId: `frozen-${order}`, journal: "j", partition: order % 2, sequence: String(order + 1) },
+    atMs: at + n + 2,
+    latencyMs: 2,
+    attempts: 1,
+  };
 }
 function refused(n: number, status: number): Answer {
   return { n, kind: "refused", status, code: "TM-X", atMs: at + n, latencyMs: 1, attempts: 1 };
 }
 function row(order: number, rowId: number): TableRow {
-  return { order: `order-${order}`, customer: `customer-${order % 3}`, amountCents: 500 + order, frozenId: `frozen-${order}`, rowId, transaction: String(rowId), committedAtMs: at + order };
+  return {
+    order: `order-${order}`,
+    customer: `customer-${order % 3}`,
+    amountCents: 500 + order,
+    frozenId: `frozen-${order}`,
+    rowId,
+    transaction: String(rowId),
+    committedAtMs: at + order,
+  };
 }
 
 /** A world in which each order met its fate and nothing is wrong. */
@@ -39,13 +71,20 @@ function worldOf(fates: readonly Fate[]): World {
     const purpose = fate === "rejected" ? "breaks-constraint" : fate === "invalid" ? "invalid" : "order";
     const first = intent(n, order, purpose);
     const unanswered = fate.startsWith("unanswered");
-    const answer: Answer = unanswered ? { n, kind: "unanswered", reason: "ECONNRESET", atMs: at + n, attempts: 3 } : fate === "invalid" ? refused(n, 400) : fate === "turned-away" ? refused(n, 503) : acknowledged(n, order);
+    const answer: Answer = unanswered
+      ? { n, kind: "unanswered", reason: "ECONNRESET", atMs: at + n, attempts: 3 }
+      : fate === "invalid"
+        ? refused(n, 400)
+        : fate === "turned-away"
+          ? refused(n, 503)
+          : acknowledged(n, order);
     world.ledger.push({ intent: first, answer });
     n++;
     if (fate === "repeated") world.ledger.push({ intent: intent(n, order, "repeat"), answer: acknowledged(n++, order) });
     if (fate === "conflicted") world.ledger.push({ intent: intent(n, order, "conflict", 1), answer: refused(n++, 409) });
     if (fate === "rejected") world.deadLetters.push({ writeId: `id-${order}`, reason: "orders_amount_check" });
-    if (fate === "applied" || fate === "repeated" || fate === "conflicted" || fate === "unanswered-found") world.rows.push(row(order, world.rows.length + 1));
+    if (fate === "applied" || fate === "repeated" || fate === "conflicted" || fate === "unanswered-found")
+      world.rows.push(row(order, world.rows.length + 1));
   }
   return withTotals(world);
 }
@@ -93,7 +132,16 @@ describe("a verdict", () => {
           indeterminate: count(list, "unanswered-found", "unanswered-absent"),
           indeterminateFound: count(list, "unanswered-found"),
           receiptsRepeated: count(list, "repeated"),
-          lost: 0, duplicated: 0, resurrected: 0, altered: 0, unexplained: 0, outOfOrder: 0, totalsOff: 0, receiptsChanged: 0, acceptedWrongly: 0, rejectedWrongly: 0,
+          lost: 0,
+          duplicated: 0,
+          resurrected: 0,
+          altered: 0,
+          unexplained: 0,
+          outOfOrder: 0,
+          totalsOff: 0,
+          receiptsChanged: 0,
+          acceptedWrongly: 0,
+          rejectedWrongly: 0,
         });
       }),
     );
@@ -112,7 +160,10 @@ describe("a verdict", () => {
 
   it("counts as lost a rejected order that no dead letter confirms", () => {
     withOne("rejected", (list, order) => {
-      const { before, after, outcome } = spoiled(list, (world) => ({ ...world, deadLetters: world.deadLetters.filter(({ writeId }) => writeId !== `id-${order}`) }));
+      const { before, after, outcome } = spoiled(list, (world) => ({
+        ...world,
+        deadLetters: world.deadLetters.filter(({ writeId }) => writeId !== `id-${order}`),
+      }));
       expect([after.lost, after.rejected, outcome]).toEqual([1, before.rejected - 1, "failed"]);
     });
   });
@@ -121,7 +172,9 @@ describe("a verdict", () => {
     fc.assert(
       fc.property(fates, fc.integer({ min: 1, max: 4 }), (list, extra) => {
         const all: Fate[] = [...list, "applied"];
-        const { after, outcome } = spoiled(all, (world) => withTotals({ ...world, rows: [...world.rows, ...Array.from({ length: extra }, (_, i) => row(list.length, 1_000 + i))] }));
+        const { after, outcome } = spoiled(all, (world) =>
+          withTotals({ ...world, rows: [...world.rows, ...Array.from({ length: extra }, (_, i) => row(list.length, 1_000 + i))] }),
+        );
         expect([after.duplicated, outcome]).toEqual([extra, "failed"]);
       }),
     );
@@ -145,7 +198,10 @@ describe("a verdict", () => {
 
   it("counts as resurrected an order that was said to be rejected and is there", () => {
     withOne("applied", (list, order) => {
-      const { after, outcome } = spoiled(list, (world) => ({ ...world, deadLetters: [...world.deadLetters, { writeId: `id-${order}`, reason: "x" }] }));
+      const { after, outcome } = spoiled(list, (world) => ({
+        ...world,
+        deadLetters: [...world.deadLetters, { writeId: `id-${order}`, reason: "x" }],
+      }));
       expect([after.resurrected, outcome]).toEqual([1, "failed"]);
     });
   });
@@ -159,16 +215,25 @@ describe("a verdict", () => {
 
   it("calls an order indeterminate whose answer the ledger lacks", () => {
     withOne("applied", (list, order) => {
-      const { before, after } = spoiled(list, (world) => ({ ...world, ledger: world.ledger.map((entry) => (entry.intent.order === `order-${order}` ? { intent: entry.intent } : entry)) }));
+      const { before, after } = spoiled(list, (world) => ({
+        ...world,
+        ledger: world.ledger.map((entry) => (entry.intent.order === `order-${order}` ? { intent: entry.intent } : entry)),
+      }));
       expect([after.indeterminate, after.acknowledged, after.lost]).toEqual([before.indeterminate + 1, before.acknowledged - 1, 0]);
     });
   });
 
   it("counts as altered an order that is there with other content or another id", () => {
-    const changes: ((one: TableRow) => TableRow)[] = [(one) => ({ ...one, amountCents: one.amountCents + 1 }), (one) => ({ ...one, customer: "customer-x" }), (one) => ({ ...one, frozenId: "frozen-x" })];
+    const changes: ((one: TableRow) => TableRow)[] = [
+      (one) => ({ ...one, amountCents: one.amountCents + 1 }),
+      (one) => ({ ...one, customer: "customer-x" }),
+      (one) => ({ ...one, frozenId: "frozen-x" }),
+    ];
     for (const change of changes) {
       withOne("applied", (list, order) => {
-        const { before, after, outcome } = spoiled(list, (world) => withTotals({ ...world, rows: world.rows.map((one) => (one.order === `order-${order}` ? change(one) : one)) }));
+        const { before, after, outcome } = spoiled(list, (world) =>
+          withTotals({ ...world, rows: world.rows.map((one) => (one.order === `order-${order}` ? change(one) : one)) }),
+        );
         expect([after.altered, after.found, outcome]).toEqual([1, before.found - 1, "failed"]);
       });
     }
@@ -186,7 +251,11 @@ describe("a verdict", () => {
   it("counts a good order among the dead letters as wrongly rejected", () => {
     withOne("applied", (list, order) => {
       const { after, outcome } = spoiled(list, (world) =>
-        withTotals({ ...world, rows: world.rows.filter((one) => one.order !== `order-${order}`), deadLetters: [...world.deadLetters, { writeId: `id-${order}`, reason: "foreign key" }] }),
+        withTotals({
+          ...world,
+          rows: world.rows.filter((one) => one.order !== `order-${order}`),
+          deadLetters: [...world.deadLetters, { writeId: `id-${order}`, reason: "foreign key" }],
+        }),
       );
       expect([after.rejectedWrongly, after.lost, outcome]).toEqual([1, 0, "failed"]);
     });
@@ -210,7 +279,11 @@ describe("a verdict", () => {
     withOne("conflicted", (list, order) => {
       const { after, outcome } = spoiled(list, (world) => ({
         ...world,
-        ledger: world.ledger.map((entry) => (entry.intent.purpose === "conflict" && entry.intent.order === `order-${order}` ? { ...entry, answer: acknowledged(entry.intent.n, order) } : entry)),
+        ledger: world.ledger.map((entry) =>
+          entry.intent.purpose === "conflict" && entry.intent.order === `order-${order}`
+            ? { ...entry, answer: acknowledged(entry.intent.n, order) }
+            : entry,
+        ),
       }));
       expect([after.acceptedWrongly, outcome]).toEqual([1, "failed"]);
     });
@@ -222,7 +295,10 @@ describe("a verdict", () => {
         // Orders n and n + 3 are of the same customer.
         const all: Fate[] = [...list, "applied", "applied", "applied", "applied"];
         const first = list.length;
-        const { after, outcome } = spoiled(all, (world) => ({ ...world, rows: world.rows.map((one) => (one.order === `order-${first}` ? { ...one, rowId: 10_000 } : one)) }));
+        const { after, outcome } = spoiled(all, (world) => ({
+          ...world,
+          rows: world.rows.map((one) => (one.order === `order-${first}` ? { ...one, rowId: 10_000 } : one)),
+        }));
         expect([after.outOfOrder, outcome]).toEqual([1, "failed"]);
       }),
     );
@@ -230,14 +306,19 @@ describe("a verdict", () => {
 
   it("finds a sum that does not fit the rows", () => {
     withOne("applied", (list) => {
-      const { after, outcome } = spoiled(list, (world) => ({ ...world, totals: world.totals.map((total, index) => (index === 0 ? { ...total, totalCents: total.totalCents + 1 } : total)) }));
+      const { after, outcome } = spoiled(list, (world) => ({
+        ...world,
+        totals: world.totals.map((total, index) => (index === 0 ? { ...total, totalCents: total.totalCents + 1 } : total)),
+      }));
       expect([after.totalsOff, outcome]).toEqual([1, "failed"]);
     });
   });
 
   it("is unproven, not failed, while an acknowledged order waits in the journal", () => {
     withOne("applied", (list, order) => {
-      const { after, outcome } = spoiled(list, (world) => withTotals({ ...world, rows: world.rows.filter((one) => one.order !== `order-${order}`), pending: new Set([`id-${order}`]) }));
+      const { after, outcome } = spoiled(list, (world) =>
+        withTotals({ ...world, rows: world.rows.filter((one) => one.order !== `order-${order}`), pending: new Set([`id-${order}`]) }),
+      );
       expect([after.pending, after.lost, outcome]).toEqual([1, 0, "unproven"]);
     });
   });

@@ -84,7 +84,17 @@ export interface Verdict {
 }
 
 /** Counts that must be 0 in every proof. `lost` is judged apart. */
-const FAILURES = ["duplicated", "resurrected", "altered", "unexplained", "rejectedWrongly", "outOfOrder", "receiptsChanged", "acceptedWrongly", "totalsOff"] as const;
+const FAILURES = [
+  "duplicated",
+  "resurrected",
+  "altered",
+  "unexplained",
+  "rejectedWrongly",
+  "outOfOrder",
+  "receiptsChanged",
+  "acceptedWrongly",
+  "totalsOff",
+] as const;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -96,9 +106,27 @@ export function judge(input: VerdictInput): Verdict {
 class Judgement {
   readonly #input: VerdictInput;
   readonly #counts: Mutable<VerdictCounts> = {
-    acknowledged: 0, found: 0, lost: 0, duplicated: 0, resurrected: 0, indeterminate: 0, indeterminateFound: 0, indeterminateAbsent: 0, rejected: 0,
-    refused: 0, refusedOnPurpose: 0, altered: 0, pending: 0, unexplained: 0, rejectedWrongly: 0, outOfOrder: 0, receiptsChanged: 0, receiptsRepeated: 0,
-    acceptedWrongly: 0, totalsOff: 0, unsent: 0,
+    acknowledged: 0,
+    found: 0,
+    lost: 0,
+    duplicated: 0,
+    resurrected: 0,
+    indeterminate: 0,
+    indeterminateFound: 0,
+    indeterminateAbsent: 0,
+    rejected: 0,
+    refused: 0,
+    refusedOnPurpose: 0,
+    altered: 0,
+    pending: 0,
+    unexplained: 0,
+    rejectedWrongly: 0,
+    outOfOrder: 0,
+    receiptsChanged: 0,
+    receiptsRepeated: 0,
+    acceptedWrongly: 0,
+    totalsOff: 0,
+    unsent: 0,
   };
   readonly #named: Partial<Record<keyof VerdictCounts, NamedWrite[]>> = {};
   readonly #reasons = new Map<string, number>();
@@ -122,7 +150,8 @@ class Judgement {
     const groups = Map.groupBy(this.#input.ledger, (entry) => entry.intent.order);
     for (const [order, entries] of groups) this.#judgeOrder(order, entries);
     for (const [order, rows] of this.#rows) {
-      if (!groups.has(order)) for (const row of rows) this.#name("unexplained", { order, note: `row ${row.rowId}: no write of the ledger has this number` });
+      if (!groups.has(order))
+        for (const row of rows) this.#name("unexplained", { order, note: `row ${row.rowId}: no write of the ledger has this number` });
     }
     this.#judgeOrderOfKeys();
     this.#judgeTotals();
@@ -139,12 +168,16 @@ class Judgement {
     this.#countAnswers(entries);
     const rows = this.#rows.get(order) ?? [];
     if (rows.length > 1) this.#name("duplicated", { order, note: `there ${rows.length} times` }, rows.length - 1);
-    const accepted = entries.flatMap(({ intent, answer }) => (answer?.kind === "acknowledged" && intent.purpose !== "conflict" ? [{ intent, answer }] : []));
+    const accepted = entries.flatMap(({ intent, answer }) =>
+      answer?.kind === "acknowledged" && intent.purpose !== "conflict" ? [{ intent, answer }] : [],
+    );
     const first = accepted[0];
     if (first !== undefined) {
       this.#judgeReceipts(order, accepted);
       this.#judgeAcknowledged(first, rows);
-    } else if (entries.some(({ answer, intent }) => intent.purpose !== "conflict" && (answer === undefined || answer.kind === "unanswered"))) {
+    } else if (
+      entries.some(({ answer, intent }) => intent.purpose !== "conflict" && (answer === undefined || answer.kind === "unanswered"))
+    ) {
       this.#counts.indeterminate++;
       this.#counts[rows.length > 0 ? "indeterminateFound" : "indeterminateAbsent"]++;
     } else if (rows.length > 0) {
@@ -162,7 +195,11 @@ class Judgement {
         if (meantToBeRefused) this.#counts.refusedOnPurpose++;
       } else if (answer?.kind === "unsent") this.#counts.unsent++;
       else if (answer?.kind === "acknowledged" && meantToBeRefused) {
-        this.#name("acceptedWrongly", { order: intent.order, sequence: answer.receipt.sequence, note: intent.purpose === "invalid" ? "breaks the schema and was acknowledged" : "other content under a used key was acknowledged" });
+        this.#name("acceptedWrongly", {
+          order: intent.order,
+          sequence: answer.receipt.sequence,
+          note: intent.purpose === "invalid" ? "breaks the schema and was acknowledged" : "other content under a used key was acknowledged",
+        });
       }
     }
   }
@@ -170,9 +207,18 @@ class Judgement {
   #judgeReceipts(order: string, accepted: readonly Acknowledged[]): void {
     const [first, ...others] = accepted;
     for (const { answer } of others) {
-      const same = first !== undefined && answer.receipt.id === first.answer.receipt.id && answer.receipt.journal === first.answer.receipt.journal && answer.receipt.sequence === first.answer.receipt.sequence;
+      const same =
+        first !== undefined &&
+        answer.receipt.id === first.answer.receipt.id &&
+        answer.receipt.journal === first.answer.receipt.journal &&
+        answer.receipt.sequence === first.answer.receipt.sequence;
       if (same) this.#counts.receiptsRepeated++;
-      else this.#name("receiptsChanged", { order, sequence: answer.receipt.sequence, note: `the original's receipt is ${first?.answer.receipt.id ?? "missing"}, the repeat's ${answer.receipt.id}` });
+      else
+        this.#name("receiptsChanged", {
+          order,
+          sequence: answer.receipt.sequence,
+          note: `the original's receipt is ${first?.answer.receipt.id ?? "missing"}, the repeat's ${answer.receipt.id}`,
+        });
     }
   }
 
@@ -185,8 +231,13 @@ class Judgement {
     const row = rows[0];
     if (row !== undefined) {
       if (letter !== undefined) this.#name("resurrected", { ...facts, note: `rejected (${letter.reason}), and there` });
-      if (row.customer === intent.customer && row.amountCents === intent.amountCents && row.frozenId === receipt.frozenId) this.#counts.found++;
-      else this.#name("altered", { ...facts, note: `sent ${intent.customer} ${intent.amountCents} (${receipt.frozenId}), there ${row.customer} ${row.amountCents} (${row.frozenId})` });
+      if (row.customer === intent.customer && row.amountCents === intent.amountCents && row.frozenId === receipt.frozenId)
+        this.#counts.found++;
+      else
+        this.#name("altered", {
+          ...facts,
+          note: `sent ${intent.customer} ${intent.amountCents} (${receipt.frozenId}), there ${row.customer} ${row.amountCents} (${row.frozenId})`,
+        });
     } else if (letter !== undefined) {
       this.#counts.rejected++;
       this.#reasons.set(letter.reason, (this.#reasons.get(letter.reason) ?? 0) + 1);
@@ -209,7 +260,12 @@ class Judgement {
       if (place === undefined) continue;
       const key = `${place.journal} ${row.customer}`;
       const before = last.get(key) ?? 0n;
-      if (place.sequence < before) this.#name("outOfOrder", { order: row.order, sequence: String(place.sequence), note: `stands after sequence ${before} of ${row.customer}` });
+      if (place.sequence < before)
+        this.#name("outOfOrder", {
+          order: row.order,
+          sequence: String(place.sequence),
+          note: `stands after sequence ${before} of ${row.customer}`,
+        });
       else last.set(key, place.sequence);
     }
   }
@@ -225,7 +281,10 @@ class Judgement {
     for (const customer of new Set([...sums.keys(), ...kept.keys()])) {
       const [sum, total] = [sums.get(customer), kept.get(customer)];
       if (sum?.orders === total?.orders && sum?.totalCents === total?.totalCents) continue;
-      this.#name("totalsOff", { order: customer, note: `rows: ${sum?.orders ?? 0} orders, ${sum?.totalCents ?? 0} cents; kept: ${total?.orders ?? 0} orders, ${total?.totalCents ?? 0} cents` });
+      this.#name("totalsOff", {
+        order: customer,
+        note: `rows: ${sum?.orders ?? 0} orders, ${sum?.totalCents ?? 0} cents; kept: ${total?.orders ?? 0} orders, ${total?.totalCents ?? 0} cents`,
+      });
     }
   }
 
