@@ -270,7 +270,7 @@ function wholeNumber(least: number, most: number): (text: string) => number {
 }
 
 function firstSentence(name: FaultName): string {
-  const [first = ""] = FAULTS[name].summary.split(/[.:] /);
+  const [first = ""] = FAULTS[name].summary.split(/[.:,] | with SIG/);
   return first.replace(/\.$/, "");
 }
 
