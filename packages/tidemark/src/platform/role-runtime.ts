@@ -66,10 +66,10 @@ export async function runRoleProcess(options: RoleOptions, run: (context: RoleCo
   }
 }
 
-/** The exit code for the error that ended a role. */
+/** The exit code for the error that ended a role: what the same attempt cannot cure is final (FAIL-STOP among it). */
 export function roleExitCode(error: unknown): number {
   if (error instanceof ConfigError) return EXIT.configuration;
-  if (error instanceof TidemarkError) return error.retry === "later" ? EXIT.temporary : EXIT.failStop;
+  if (error instanceof TidemarkError) return error.retry === "never" ? EXIT.failStop : EXIT.temporary;
   return EXIT.failed;
 }
 

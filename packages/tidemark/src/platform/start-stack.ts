@@ -8,7 +8,7 @@ import { formatAddress } from "../config/listen-address.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { prepareStateDir, withRealDataDirs } from "./data-place.ts";
 import { endLeftoverRoles, stopServers, supervisorLockPath } from "./leftovers.ts";
-import { planRoles } from "./role-plan.ts";
+import { planRoles, type RolePlan } from "./role-plan.ts";
 import { readRunFile, removeRunFile, type RunningRole } from "./run-file.ts";
 import type { RoleHappening } from "./supervised-role.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -19,6 +19,8 @@ export interface StackOptions {
   readonly logger: Logger;
   readonly clock?: Clock;
   readonly onHappening?: (happening: RoleHappening) => void;
+  /** The roles to run. Default: those of the configuration. */
+  readonly plan?: (config: Config) => readonly RolePlan[];
 }
 
 /** A stack that this process supervises. */
@@ -57,7 +59,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     throw error;
   }
   const supervisor = new Supervisor({
-    plans: planRoles(config),
+    plans: (options.plan ?? planRoles)(config),
     stateDir: config.stateDir,
     configFile: config.file,
     gatewayUrl: gatewayUrl(config),
