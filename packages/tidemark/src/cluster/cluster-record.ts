@@ -14,6 +14,8 @@ export interface ClusterRecord {
   /** The timeline of this reign and the LSN (text) at which it forked off; `0/0` for the first. */
   readonly timeline: Timeline;
   readonly forkLsn: string;
+  /** The timeline that it forked off from; absent for the first. */
+  readonly forkedFrom?: Timeline;
   /** One set, or old and new during a change (R1). A revocation must satisfy all of them. */
   readonly sets: readonly SynchronousSet[];
   /** The next timeline to be handed out; reserved numbers are never reused (R2). */
@@ -22,6 +24,14 @@ export interface ClusterRecord {
   readonly reigns: readonly Reign[];
   /** An open claim: a failover under way. */
   readonly claim?: Claim;
+  /** Wall time at which this reign began, and what was given up for it. */
+  readonly beganAtMs: number;
+  readonly loss?: StatedLoss;
+}
+
+/** The lease store's key of a store's record. */
+export function recordKey(store: string): string {
+  return `cluster/${store}`;
 }
 
 /** How many earlier reigns the record keeps; older ones stand in the audit log. */
@@ -44,7 +54,10 @@ export interface Reign {
   readonly primary: string;
   readonly timeline: Timeline;
   readonly forkLsn: string;
+  readonly forkedFrom?: Timeline;
   readonly beganAtMs: number;
+  /** What was given up when this reign began, stated before (NO-LOSS-PROMOTE). Absent when nothing was. */
+  readonly loss?: StatedLoss;
 }
 
 export interface Claim {
@@ -52,7 +65,25 @@ export interface Claim {
   readonly epoch: Epoch;
   readonly coordinator: string;
   readonly reason: string;
+  /** Wall time, for people; nothing is decided by it. */
   readonly claimedAtMs: number;
+  /** The loss that was stated and accepted for this claim, written before the promotion. */
+  readonly loss?: StatedLoss;
+}
+
+/** A loss in numbers, stated before it happens and accepted by somebody with a name. */
+export interface StatedLoss {
+  /** WAL bytes between the candidate and the newest known position of the old primary; undefined: unknown, never zero. */
+  readonly bytes?: number;
+  /** How long before its end the old primary had written what the candidate lacks, at most; undefined: unknown. */
+  readonly exposureMs?: number;
+  /** Age of the old primary's last report when the loss was stated: commits of that time are not in `bytes`. */
+  readonly reportAgeMs?: number;
+  readonly candidate: string;
+  /** `policy bounded`, `policy available`, or an operator's name. */
+  readonly acceptedBy: string;
+  readonly reason: string;
+  readonly statedAtMs: number;
 }
 
 /**

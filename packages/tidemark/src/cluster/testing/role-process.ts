@@ -1,0 +1,24 @@
+// A role as a process of its own, for tests: `role-process.ts <control|agent> <config.json> [node]`. Logs JSON lines to
+// standard error; ends cleanly on SIGTERM.
+import { readFileSync } from "node:fs";
+import { systemClock } from "@tidemark/kernel/platform/system-clock";
+import { systemRandom } from "@tidemark/kernel/platform/system-random";
+import { pino } from "pino";
+import type { Config } from "../../config/config.ts";
+import { runControlRole } from "../../control/control-role.ts";
+import { runAgentRole } from "../agent/agent-role.ts";
+
+const [role, configFile, node] = process.argv.slice(2);
+const config = JSON.parse(readFileSync(configFile ?? "", "utf8")) as Config;
+const stop = new AbortController();
+process.on("SIGTERM", () => stop.abort());
+const logger = pino({ base: { role: `${role ?? ""}${node ?? ""}` } }, pino.destination({ dest: 2, sync: true }));
+const shared = { config, logger, clock: systemClock, random: systemRandom, signal: stop.signal, onReady: () => process.send?.("ready") };
+try {
+  if (role === "control") await runControlRole(shared);
+  else await runAgentRole({ ...shared, node: node ?? "" });
+  process.exit(0);
+} catch (error) {
+  logger.error({ err: error }, "the role ended");
+  process.exit(1);
+}
