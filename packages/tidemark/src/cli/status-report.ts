@@ -67,7 +67,18 @@ async function ask(url: string, token: string | undefined): Promise<Answer> {
   }
 }
 
-/** Waits between two looks of --watch. */
+/** Whether every store serves and its writes are applied: what `up` waits for before it says that everything is up. */
+export function allServe(config: Config, { control, gateway }: StatusReport): boolean {
+  if (!control.known || !gateway.known || gateway.value["accepting"] !== true) return false;
+  const inControl = control.value["stores"] as Record<string, { state?: unknown } | undefined> | undefined;
+  const inGateway = gateway.value["stores"] as Record<string, { applier?: { state?: unknown } | null } | undefined> | undefined;
+  return Object.keys(config.stores).every((store) => inControl?.[store]?.state === "serving" && APPLIES.has(inGateway?.[store]?.applier?.state));
+}
+
+/** States of an applier that works; `paused` was asked for. */
+const APPLIES: ReadonlySet<unknown> = new Set(["applying", "healing", "paused"]);
+
+/** Waits between two looks. */
 export async function pause(ms: number): Promise<void> {
   await delay(ms);
 }

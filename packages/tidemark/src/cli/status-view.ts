@@ -61,24 +61,47 @@ function roleState(role: RunningRole, paint: Paint): Cell {
 function describeStore(name: string, store: Facts, layout: Layout): string[] {
   const { columns, paint } = layout;
   const record = facts(store["record"]);
-  const route = facts(store["route"]);
-  const guarantee = text(route["guarantee"]);
+  const decision = facts(store["decision"]);
+  const state = text(store["state"]);
+  const synchronous = text(store["synchronous"]);
+  const obstacle = decision["obstacle"] === undefined ? "" : `: ${text(decision["obstacle"])}`;
   const lines = [
-    `${paint.strong(`store ${name}`)}`,
-    field("primary", `${text(record["primary"])}, epoch ${text(record["epoch"])}, timeline ${text(record["timeline"])}`, layout),
-    field("writes", text(route["state"]) === "open" ? paint.good("open") : paint.warn(text(route["state"])), layout),
-    field("commits", guarantee === "synchronous" ? paint.good("wait for another copy") : guarantee === "asynchronous" ? paint.warn("asynchronous: wait for no other copy") : UNKNOWN, layout),
+    paint.strong(`store ${name}`),
+    field("state", `${state === "serving" ? paint.good(state) : state === "blocked" ? paint.bad(state) : paint.warn(state)}${obstacle}`, layout),
+    field("primary", record["primary"] === undefined ? UNKNOWN : `${text(record["primary"])}, epoch ${text(record["epoch"])}, timeline ${text(record["timeline"])}`, layout),
+    field("commits wait", /^\d/.test(synchronous) ? paint.good(`for ${synchronous}`) : paint.warn(synchronous), layout),
   ];
-  if (record["claim"] !== undefined && record["claim"] !== null) lines.push(field("failover", paint.warn(`under way: ${text(facts(record["claim"])["reason"])}`), layout));
-  const nodes: Facts[] = Array.isArray(store["nodes"]) ? (store["nodes"] as unknown[]).map(facts) : Object.entries(facts(store["nodes"])).map(([node, value]) => ({ node, ...facts(value) }));
+  const last = facts(store["lastFailover"]);
+  if (last["kind"] !== undefined) lines.push(field("failover", describeFailover(last), layout));
+  const nodes = Array.isArray(store["nodes"]) ? (store["nodes"] as unknown[]).map(facts) : [];
   if (nodes.length === 0) return lines;
-  const rows = nodes.map((node): Cell[] => {
-    const agent = node["status"] === undefined ? node : { ...facts(node["status"]), node: node["node"] ?? facts(node["status"])["node"] };
-    const state = text(agent["state"]);
-    const fine = state === "primary" || state === "standby";
-    return [{ text: text(agent["node"] ?? agent["name"]), paint: paint.strong }, { text: state, paint: fine ? paint.good : state === UNKNOWN ? paint.dim : paint.warn }, { text: text(agent["timeline"]) }, { text: text(agent["lsn"]) }, { text: agent["streaming"] === true ? "streams" : text(agent["detail"], "") }];
-  });
-  return [...lines, ...layTable([{ title: "node" }, { title: "state" }, { title: "timeline", right: true }, { title: "lsn", right: true }, { title: "" }], rows, { columns, dim: paint.dim })];
+  return [...lines, ...layTable([{ title: "node" }, { title: "state" }, { title: "timeline", right: true }, { title: "lsn", right: true }, { title: "behind", right: true }, { title: "note" }], nodes.map((node) => nodeCells(node, paint)), { columns, dim: paint.dim })];
+}
+
+/** An agent that was not heard for so long is not what it said last. */
+const OLD_MS = 3_000;
+
+function nodeCells(node: Facts, paint: Paint): Cell[] {
+  const name: Cell = { text: text(node["node"]), paint: paint.strong };
+  const status = facts(node["status"]);
+  const ageMs = number(node["ageMs"]);
+  if (node["status"] === undefined || ageMs === undefined || ageMs > OLD_MS) {
+    const since = ageMs === undefined ? "its agent was not heard" : `its agent was last heard ${formatDuration(ageMs)} ago`;
+    return [name, { text: UNKNOWN, paint: paint.warn }, { text: "" }, { text: "" }, { text: "" }, { text: since, paint: paint.dim }];
+  }
+  const state = text(status["state"]);
+  const fine = state === "primary" || state === "standby";
+  const behind = node["role"] === "primary" ? "–" : size(node["lagBytes"]);
+  const remark = status["streaming"] === true ? "streams" : text(status["detail"], "");
+  return [name, { text: state, paint: fine ? paint.good : paint.warn }, { text: text(status["timeline"]) }, { text: text(status["lsn"]) }, { text: behind }, { text: remark, paint: paint.dim }];
+}
+
+function describeFailover(event: Facts): string {
+  const loss = facts(event["loss"]);
+  const at = number(event["atMs"]);
+  const took = number(event["totalMs"]);
+  const lost = loss["bytes"] === undefined ? "" : `, ${text(loss["bytes"])} bytes of WAL given up`;
+  return `${text(event["kind"])} ${text(event["from"], "?")} to ${text(event["to"], "?")}, ${at === undefined ? UNKNOWN : new Date(at).toISOString().slice(0, 19).replace("T", " ")}${took === undefined ? "" : `, in ${formatDuration(took)}`}${lost}`;
 }
 
 function describeGateway({ gateway, run }: StatusReport, layout: Layout): string[] {
@@ -91,7 +114,7 @@ function describeGateway({ gateway, run }: StatusReport, layout: Layout): string
   const lines = [
     `${paint.strong("gateway")}${run === undefined ? "" : ` ${run.gatewayUrl}`}`,
     field("accepts", accepting === true ? paint.good("writes") : draining === true ? paint.warn("no writes: it is stopping") : accepting === false ? paint.bad(`no writes: ${text(reason["code"], "the journal is not open")}`) : UNKNOWN, layout),
-    field("journal", `${text(journal["state"])}, writes ${text(journal["oldest"])} to ${text(journal["durable"])}, ${size(journal["bytes"])} of ${size(journal["quotaBytes"])}`, layout),
+    field("journal", `${text(journal["state"])}, ${journal["durable"] === "0" ? "no writes yet" : `writes ${text(journal["oldest"])} to ${text(journal["durable"])}`}, ${size(journal["bytes"])} of ${size(journal["quotaBytes"])}`, layout),
     field("heals back", journal["healingHorizon"] === null ? "nothing to heal from yet" : `to ${text(journal["healingHorizon"])}`, layout),
     field("pending", text(facts(writes)["pending"]), layout),
     field("dead letters", open === 0 ? "none" : open === undefined ? UNKNOWN : paint.warn(`${open} wait for an operator`), layout),
@@ -103,7 +126,8 @@ function describeGateway({ gateway, run }: StatusReport, layout: Layout): string
     const behind = number(facts(store["behind"])["records"]);
     const state = text(applier["state"]);
     const colour = state === "applying" ? paint.good : state === "stopped" ? paint.bad : paint.warn;
-    lines.push(field(`apply ${name}`, `${colour(state)}${applier["message"] === undefined ? "" : `: ${text(applier["message"])}`}; behind by ${behind === undefined ? UNKNOWN : `${behind} writes at most`}`, layout));
+    const pid = number(applier["pid"]);
+    lines.push(field(`apply ${name}`, `${colour(state)}${pid === undefined ? "" : `, pid ${pid}`}${applier["message"] === undefined ? "" : `: ${text(applier["message"])}`}; behind by ${behind === undefined ? UNKNOWN : `${behind} writes at most`}`, layout));
     lines.push(field("acknowledged", `means ${text(store["guarantee"])}`, layout));
   }
   return lines;

@@ -29,7 +29,8 @@ export function layTable(columns: readonly Column[], rows: readonly (readonly Ce
           const padded = columns[index]?.right === true ? text.padStart(width) : index === cells.length - 1 ? text : text.padEnd(width);
           return paint === undefined ? padded : padded.replace(text, () => paint(text));
         })
-        .join(GAP);
+        .join(GAP)
+        .trimEnd();
     return [options.dim(line(columns.map(({ title }) => ({ text: title })))), ...rows.map(line)];
   }
   const titleWidth = Math.max(...columns.slice(1).map(({ title }) => title.length));

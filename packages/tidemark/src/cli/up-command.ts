@@ -17,6 +17,7 @@ import type { RoleHappening } from "../platform/supervised-role.ts";
 import type { CommandContext } from "./command-line.ts";
 import { durationOption } from "./down-command.ts";
 import { findPlace, loadPlace, withPlace, type Place, type PlaceOptions } from "./place.ts";
+import { allServe, collectStatus, pause } from "./status-report.ts";
 import { wrap, type Terminal } from "./terminal.ts";
 
 interface UpOptions extends PlaceOptions {
@@ -101,11 +102,22 @@ async function supervise(place: Place, config: Config, watching: Watching): Prom
     const { role, code, message, hint } = settled;
     throw new TidemarkError("TM-PLATFORM-ROLE-STOPPED", `start ${role}: ${message}`, { details: { role, code }, ...(hint === "" ? {} : { hint: `${hint}${code === "" ? "" : ` (${code})`}` }) });
   }
-  if (settled !== "asked") watching.onUp(systemClock.monotonicMs() - startedMs);
+  if (settled !== "asked") {
+    const serving = untilAllServe(config, () => signals > 0);
+    if ((await Promise.race([serving, asked.promise])) !== "asked") watching.onUp(systemClock.monotonicMs() - startedMs);
+  }
   await asked.promise;
   await stack.stop();
   watching.onEnded?.();
   return EXIT.ok;
+}
+
+/** Time between two looks whether the stores serve. */
+const LOOK_MS = 100;
+
+/** The roles answer before PostgreSQL does: on a first start databases are made and cloned. */
+async function untilAllServe(config: Config, isOver: () => boolean): Promise<void> {
+  while (!isOver() && !allServe(config, await collectStatus(config))) await pause(LOOK_MS);
 }
 
 async function detach(terminal: Terminal, job: { place: Place; config: Config; timeoutMs: number }): Promise<number> {

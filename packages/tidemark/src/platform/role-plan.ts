@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Config } from "../config/config.ts";
+import { formatAddress } from "../config/listen-address.ts";
 import type { RoleKind } from "./run-file.ts";
 
 /** One role that the supervisor keeps running. */
@@ -8,6 +9,8 @@ export interface RolePlan {
   readonly name: string;
   readonly kind: RoleKind;
   readonly node?: string;
+  /** Where it will listen, as `host:port`. */
+  readonly address?: string;
   /** Program and arguments. */
   readonly command: readonly [string, ...string[]];
   /** Roles of a smaller stage stop first: the gateway drains while PostgreSQL runs, agents stop while control answers. */
@@ -27,9 +30,9 @@ export function planRoles(config: Config): RolePlan[] {
   const common = ["--config", config.file, "--state-dir", config.stateDir];
   const agents = Object.values(config.stores).flatMap((store) => store.nodes);
   return [
-    { name: "control", kind: "control", command: selfCommand(["control", ...common]), stopStage: 2, stopLimitMs: CONTROL_STOP_MS },
-    ...agents.map(({ name }): RolePlan => ({ name: `agent-${name}`, kind: "agent", node: name, command: selfCommand(["agent", "--node", name, ...common]), stopStage: 1, stopLimitMs: AGENT_STOP_MS })),
-    { name: "gateway", kind: "gateway", command: selfCommand(["gateway", ...common]), stopStage: 0, stopLimitMs: GATEWAY_STOP_MS },
+    { name: "control", kind: "control", address: formatAddress(config.control), command: selfCommand(["control", ...common]), stopStage: 2, stopLimitMs: CONTROL_STOP_MS },
+    ...agents.map(({ name, agent }): RolePlan => ({ name: `agent-${name}`, kind: "agent", node: name, address: formatAddress(agent), command: selfCommand(["agent", "--node", name, ...common]), stopStage: 1, stopLimitMs: AGENT_STOP_MS })),
+    { name: "gateway", kind: "gateway", address: formatAddress(config.gateway), command: selfCommand(["gateway", ...common]), stopStage: 0, stopLimitMs: GATEWAY_STOP_MS },
   ];
 }
 

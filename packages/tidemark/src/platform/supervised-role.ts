@@ -142,10 +142,10 @@ export class SupervisedRole {
   #onMessage(child: ChildProcess, message: unknown): void {
     if (child !== this.#child || !isFromRole(message)) return;
     if (message.type === "ready") {
-      this.#address = message.address;
+      this.#address = message.address ?? this.plan.address;
       const tookMs = Math.round(this.#options.clock.monotonicMs() - this.#startedMonotonicMs);
       this.#become("ready");
-      this.#say(`ready${message.address === undefined ? "" : ` at ${message.address}`} after ${tookMs} ms`);
+      this.#say(`ready${this.#address === undefined ? "" : ` at ${this.#address}`} after ${tookMs} ms`);
     } else if (message.type === "child") {
       const before = this.#children.get(message.name);
       if (message.pid === null) this.#children.set(message.name, { pid: 0, started: "", startedAtMs: before?.startedAtMs ?? 0, restarts: before?.restarts ?? 0 });

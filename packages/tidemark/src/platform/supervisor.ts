@@ -97,13 +97,13 @@ export class Supervisor {
 
   async #rotateLogs(): Promise<void> {
     for (const role of this.#roles) {
-      if (await rotateLog(logPath(this.#options.stateDir, role.plan.name))) this.#options.logger.info({ role: role.plan.name }, "log put aside");
+      if (await rotateLog(logPath(this.#options.stateDir, role.plan.name))) this.#options.logger.info({ of: role.plan.name }, "log put aside");
     }
   }
 
   #onHappening(happening: RoleHappening): void {
     const { role, state, what, code } = happening;
-    this.#options.logger.info({ role, state, ...(code === undefined ? {} : { code }) }, what);
+    this.#options.logger.info({ of: role, state, ...(code === undefined ? {} : { code }) }, `${role} ${what}`);
     this.#options.onHappening?.(happening);
     if (this.#state === "starting") {
       if (this.#roles.every((one) => one.state === "ready")) this.#state = "ready";
