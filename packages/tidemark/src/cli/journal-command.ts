@@ -27,7 +27,10 @@ export function journalCommand(context: CommandContext): Command {
     .description("Reads every record, checks it, and says what is whole, torn or damaged.")
     .option("-d, --directory <folder>", "the journal's folder (default: the configuration's)")
     .option("--json", "print the report as JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark journal verify\n  tidemark journal verify --directory /var/lib/tidemark/journal --json\n\nExit codes: 0 it is whole · 1 it is damaged, or there is none")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark journal verify\n  tidemark journal verify --directory /var/lib/tidemark/journal --json\n\nExit codes: 0 it is whole · 1 it is damaged, or there is none",
+    )
     .action(async (options: JournalOptions) => context.end(await verifyDirectory(context.terminal, options)));
   const dump = withPlace(new Command("dump"))
     .description("Prints the records in order, one a line.")
@@ -58,29 +61,48 @@ async function verifyDirectory(terminal: Terminal, options: JournalOptions): Pro
 
 function describeReport(report: VerifyReport, { paint, columns }: Terminal): string[] {
   const { good, bad, warn, strong } = paint;
-  const lines = [report.whole ? `${good("✓")} journal ${strong(report.journal)} is whole` : `${bad("✗")} journal ${strong(report.journal)} is damaged`];
+  const lines = [
+    report.whole ? `${good("✓")} journal ${strong(report.journal)} is whole` : `${bad("✗")} journal ${strong(report.journal)} is damaged`,
+  ];
   const say = (text: string): void => void lines.push(`  ${wrap(text, columns - 2, "    ")}`);
   say(`${report.directory}${report.open ? ", being written now" : ""}`);
-  say(`${report.records} records, ${report.oldest} to ${report.newest}, in ${report.segments} segments (${report.prepared} more prepared), ${report.bytes} bytes`);
+  say(
+    `${report.records} records, ${report.oldest} to ${report.newest}, in ${report.segments} segments (${report.prepared} more prepared), ${report.bytes} bytes`,
+  );
   if (report.oldestAcceptedAtMs !== undefined) {
-    say(`oldest accepted ${new Date(report.oldestAcceptedAtMs).toISOString()}, ${formatDuration(Math.max(0, systemClock.wallMs() - report.oldestAcceptedAtMs))} ago`);
+    say(
+      `oldest accepted ${new Date(report.oldestAcceptedAtMs).toISOString()}, ${formatDuration(Math.max(0, systemClock.wallMs() - report.oldestAcceptedAtMs))} ago`,
+    );
   }
   if (report.partitions !== undefined) say(`${report.partitions} partitions, generation ${report.generation}`);
   for (const tail of report.torn) {
     const meaning = report.open ? "a group being written, or a torn one" : "a torn group, never acknowledged; opening cuts it off";
-    say(`${warn("!")} ${tail.bytes} bytes behind record ${BigInt(tail.sequence) - 1n}, segment ${tail.segment} at ${tail.offset}: ${meaning}`);
+    say(
+      `${warn("!")} ${tail.bytes} bytes behind record ${BigInt(tail.sequence) - 1n}, segment ${tail.segment} at ${tail.offset}: ${meaning}`,
+    );
   }
   for (const damage of report.damage) say(`${bad("✗")} ${damage.message}`);
   return lines;
 }
 
 function rangeOf({ from, to, partition }: DumpFlags): { from?: bigint; upTo?: bigint; partition?: number } {
-  return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { upTo: to }), ...(partition === undefined ? {} : { partition }) };
+  return {
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { upTo: to }),
+    ...(partition === undefined ? {} : { partition }),
+  };
 }
 
 function asLine(record: JournalRecord): string {
   const text = Buffer.from(record.payload).toString("utf8");
-  return [record.sequence, new Date(record.acceptedAtMs).toISOString(), `p${record.partition}/g${record.generation}`, record.kind, JSON.stringify(record.key), JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"')].join("  ");
+  return [
+    record.sequence,
+    new Date(record.acceptedAtMs).toISOString(),
+    `p${record.partition}/g${record.generation}`,
+    record.kind,
+    JSON.stringify(record.key),
+    JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"'),
+  ].join("  ");
 }
 
 function asJson(record: JournalRecord): object {

@@ -27,7 +27,9 @@ export function crc32c(bytes: Uint8Array, start: number, end: number, crc = 0): 
   let at = start;
   const lastOfEight = end - 7;
   while (at < lastOfEight) {
-    const low = register ^ ((bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24));
+    const low =
+      register ^
+      ((bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24));
     register =
       (TABLES[1792 + (low & 0xff)] as number) ^
       (TABLES[1536 + ((low >>> 8) & 0xff)] as number) ^

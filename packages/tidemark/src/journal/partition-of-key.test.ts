@@ -10,7 +10,8 @@ const VECTORS: readonly (readonly [key: string, ofFour: number, ofSixteen: numbe
 ];
 
 it("gives each key of the specification its partition", () => {
-  for (const [key, ofFour, ofSixteen, ofMany] of VECTORS) expect([4, 16, 65_536].map((count) => partitionOfKey(key, count))).toEqual([ofFour, ofSixteen, ofMany]);
+  for (const [key, ofFour, ofSixteen, ofMany] of VECTORS)
+    expect([4, 16, 65_536].map((count) => partitionOfKey(key, count))).toEqual([ofFour, ofSixteen, ofMany]);
 });
 
 it("fills a small number of partitions evenly", () => {

@@ -10,14 +10,40 @@ export const FORMAT_VERSION = 1;
 /** A sector: written whole or not at all. Groups begin on its multiples. */
 export const SECTOR_BYTES = 512;
 export const HEADER_BYTES = SECTOR_BYTES;
+/** The smallest segment that can be configured. */
+export const LEAST_SEGMENT_BYTES = 4_096;
 export const RECORD_HEADER_BYTES = 40;
 export const RECORD_ALIGNMENT = 8;
 export const MAX_KEY_BYTES = 1_024;
 export const MAX_RECORD_BYTES = RECORD_HEADER_BYTES + MAX_KEY_BYTES + MAX_PAYLOAD_BYTES;
 
 const MAGIC = Buffer.from("TMJOURNL", "latin1");
-const HEADER = { version: 8, seed: 12, journal: 16, segment: 32, firstSequence: 40, createdAtMs: 48, generation: 56, partitions: 60, segmentBytes: 64, end: 72, crc: 508 } as const;
-const RECORD = { crc: 0, length: 4, sequence: 8, place: 16, kind: 20, zero: 21, keyLength: 22, acceptedAtMs: 24, generation: 32, partition: 36, content: 40 } as const;
+const HEADER = {
+  version: 8,
+  seed: 12,
+  journal: 16,
+  segment: 32,
+  firstSequence: 40,
+  createdAtMs: 48,
+  generation: 56,
+  partitions: 60,
+  segmentBytes: 64,
+  end: 72,
+  crc: 508,
+} as const;
+const RECORD = {
+  crc: 0,
+  length: 4,
+  sequence: 8,
+  place: 16,
+  kind: 20,
+  zero: 21,
+  keyLength: 22,
+  acceptedAtMs: 24,
+  generation: 32,
+  partition: 36,
+  content: 40,
+} as const;
 const TWO_32 = 0x1_0000_0000;
 
 /** `mark` stands in files only: it says that everything before it was durable. */
@@ -41,7 +67,11 @@ export interface SegmentHeader {
 }
 
 /** What stands where a header should be. `unknown-version` has its CRC right: it is whole, and newer than this code. */
-export type HeaderReading = { readonly kind: "header"; readonly header: SegmentHeader } | { readonly kind: "zero" } | { readonly kind: "bad" } | { readonly kind: "unknown-version"; readonly version: number };
+export type HeaderReading =
+  | { readonly kind: "header"; readonly header: SegmentHeader }
+  | { readonly kind: "zero" }
+  | { readonly kind: "bad" }
+  | { readonly kind: "unknown-version"; readonly version: number };
 
 /** The next multiple of a sector. */
 export function toSector(offset: number): number {
@@ -105,7 +135,11 @@ export function recordBytes(keyBytes: number, payloadBytes: number): number {
 }
 
 /** Writes a record at `at` and returns the offset behind it. `keyBytes` is the UTF-8 length of `key`; `out` must have room. */
-export function encodeRecord(out: Buffer, at: number, content: { place: RecordPlace; key: string; keyBytes: number; payload: Uint8Array }): number {
+export function encodeRecord(
+  out: Buffer,
+  at: number,
+  content: { place: RecordPlace; key: string; keyBytes: number; payload: Uint8Array },
+): number {
   const { place, key, keyBytes, payload } = content;
   const end = at + recordBytes(keyBytes, payload.length);
   const payloadAt = at + RECORD.content + keyBytes;
@@ -145,7 +179,8 @@ export function measureRecord(bytes: Buffer, at: number, end: number, seed: numb
   if (bytes.readUInt32LE(at + RECORD.crc) !== crc32c(bytes, at + RECORD.length, at + total, seed)) return BAD_RECORD;
   const keyBytes = bytes.readUInt16LE(at + RECORD.keyLength);
   const kind = KIND_OF_CODE[bytes[at + RECORD.kind] as number];
-  if (kind === undefined || bytes[at + RECORD.zero] !== 0 || keyBytes > MAX_KEY_BYTES || RECORD_HEADER_BYTES + keyBytes > length) return BAD_RECORD;
+  if (kind === undefined || bytes[at + RECORD.zero] !== 0 || keyBytes > MAX_KEY_BYTES || RECORD_HEADER_BYTES + keyBytes > length)
+    return BAD_RECORD;
   if (kind === "mark" && length !== RECORD_HEADER_BYTES) return BAD_RECORD;
   return total;
 }

@@ -1,5 +1,17 @@
 import type { GenerationPayload } from "./segment-format.ts";
-import { BAD_RECORD, CUT_RECORD, HEADER_BYTES, NO_RECORD, RECORD_ALIGNMENT, SECTOR_BYTES, decodeRecord, isZero, measureRecord, recordFields, toSector } from "./segment-format.ts";
+import {
+  BAD_RECORD,
+  CUT_RECORD,
+  HEADER_BYTES,
+  NO_RECORD,
+  RECORD_ALIGNMENT,
+  SECTOR_BYTES,
+  decodeRecord,
+  isZero,
+  measureRecord,
+  recordFields,
+  toSector,
+} from "./segment-format.ts";
 
 /** What stands behind bad bytes and proves that they were durable once (docs/journal-format.md, rules 1 and 2). */
 export interface Proof {
@@ -14,6 +26,8 @@ export interface BadBytes {
   /** Behind the last byte that is not zero. */
   readonly end: number;
   readonly proof?: Proof;
+  /** The first whole record behind them, where reading can go on; set together with `proof`, and not behind it. */
+  readonly resume?: Proof;
 }
 
 /** What a segment holds. Sequences are plain numbers. */
@@ -43,7 +57,13 @@ export interface ScanStart {
 
 /** Reads the groups of a whole segment with a good header. Pure; decides nothing about what bad bytes mean. */
 export function scanSegment(bytes: Buffer, start: ScanStart): SegmentScan {
-  const scan = { records: 0, expected: start.expected, lastGroupOffset: start.at ?? HEADER_BYTES, generation: start.generation, partitions: start.partitions };
+  const scan = {
+    records: 0,
+    expected: start.expected,
+    lastGroupOffset: start.at ?? HEADER_BYTES,
+    generation: start.generation,
+    partitions: start.partitions,
+  };
   let first: number | undefined;
   let newest: number | undefined;
   let at = start.at ?? HEADER_BYTES;
@@ -60,7 +80,7 @@ export function scanSegment(bytes: Buffer, start: ScanStart): SegmentScan {
     if (at >= bytes.length) return done(at);
     const size = measureRecord(bytes, at, bytes.length, start.seed);
     if (size === NO_RECORD) {
-      const sector = toSector(at);
+      const sector = Math.min(toSector(at), bytes.length);
       if (!isZero(bytes, at, sector)) return done(sector, badFrom(bytes, at, { seed: start.seed, expected: scan.expected, inPlace: true }));
       if (sector > at) {
         at = sector;
@@ -101,14 +121,17 @@ function fits(bytes: Buffer, at: number, want: { expected: number; groupStart: n
  */
 export function badFrom(bytes: Buffer, offset: number, search: { seed: number; expected: number; inPlace: boolean }): BadBytes {
   const end = lastNonZero(bytes, offset);
+  let resume: Proof | undefined;
   for (let at = Math.ceil(offset / RECORD_ALIGNMENT) * RECORD_ALIGNMENT; at < end; at += RECORD_ALIGNMENT) {
     if (!mayProve(bytes, at, search.expected)) continue;
     const size = measureRecord(bytes, at, bytes.length, search.seed);
     if (size === BAD_RECORD || size === CUT_RECORD || size === NO_RECORD) continue;
     const sequence = recordFields.sequence(bytes, at);
     const groupStart = recordFields.groupStart(bytes, at);
-    const proves = groupStart > search.expected || (search.inPlace && sequence === search.expected && at > offset);
-    if (proves) return { offset, end, proof: { offset: at, sequence, groupStart } };
+    const whole = { offset: at, sequence, groupStart };
+    resume ??= whole;
+    if (groupStart > search.expected || (search.inPlace && sequence === search.expected && at > offset))
+      return { offset, end, proof: whole, resume };
   }
   return { offset, end };
 }

@@ -48,12 +48,16 @@ export function journalContract(name: string, open: () => Promise<JournalSubject
 
     it("gives consecutive sequences in the order of the calls and resolves when they are durable", async () => {
       const { journal } = await make();
-      const calls = Array.from({ length: 50 }, (_, call) => journal.append(Array.from({ length: (call % 5) + 1 }, (__, i) => entry(`k${i}`, `${call}.${i}`))));
+      const calls = Array.from({ length: 50 }, (_, call) =>
+        journal.append(Array.from({ length: (call % 5) + 1 }, (__, i) => entry(`k${i}`, `${call}.${i}`))),
+      );
       let expected = 1n;
       for (const call of calls) for (const appended of await call) expect(appended.sequence).toBe(expected++);
       expect(journal.extent().durable).toBe(expected - 1n);
       const records = await readAll(journal);
-      expect(records.map((record) => Buffer.from(record.payload).toString())).toEqual(Array.from({ length: 50 }, (_, call) => Array.from({ length: (call % 5) + 1 }, (__, i) => `${call}.${i}`)).flat());
+      expect(records.map((record) => Buffer.from(record.payload).toString())).toEqual(
+        Array.from({ length: 50 }, (_, call) => Array.from({ length: (call % 5) + 1 }, (__, i) => `${call}.${i}`)).flat(),
+      );
     });
 
     it("takes an append of nothing", async () => {
@@ -159,7 +163,9 @@ export function journalContract(name: string, open: () => Promise<JournalSubject
       expect(reader.id).toBe(subject.journal.id);
       expect(await reader.read(1n as Sequence, 1n as Sequence, WIDE)).toHaveLength(1);
       await subject.journal.append([entry("c", "3")]);
-      expect(await reader.read(2n as Sequence, 3n as Sequence, WIDE)).toEqual(await subject.journal.read(2n as Sequence, 3n as Sequence, WIDE));
+      expect(await reader.read(2n as Sequence, 3n as Sequence, WIDE)).toEqual(
+        await subject.journal.read(2n as Sequence, 3n as Sequence, WIDE),
+      );
       await reader.close();
     });
 
@@ -168,7 +174,9 @@ export function journalContract(name: string, open: () => Promise<JournalSubject
       if (subject.fill === undefined) return;
       await subject.fill();
       const before = subject.journal.extent().durable;
-      await expect(subject.journal.append([{ ...entry("a", ""), payload: new Uint8Array(MAX_PAYLOAD_BYTES) }])).rejects.toMatchObject({ code: "TM-JOURNAL-FULL" });
+      await expect(subject.journal.append([{ ...entry("a", ""), payload: new Uint8Array(MAX_PAYLOAD_BYTES) }])).rejects.toMatchObject({
+        code: "TM-JOURNAL-FULL",
+      });
       expect(subject.journal.extent().durable).toBe(before);
     });
 
@@ -189,6 +197,7 @@ export function journalContract(name: string, open: () => Promise<JournalSubject
 async function readAll(journal: JournalReader & { extent(): { oldest: Sequence; durable: Sequence } }): Promise<JournalRecord[]> {
   const { oldest, durable } = journal.extent();
   const records: JournalRecord[] = [];
-  while (BigInt(records.length) < durable - oldest + 1n) records.push(...(await journal.read((oldest + BigInt(records.length)) as Sequence, durable, WIDE)));
+  while (BigInt(records.length) < durable - oldest + 1n)
+    records.push(...(await journal.read((oldest + BigInt(records.length)) as Sequence, durable, WIDE)));
   return records;
 }

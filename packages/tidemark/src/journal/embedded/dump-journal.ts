@@ -36,7 +36,7 @@ export async function* dumpJournal(options: DumpOptions): AsyncGenerator<Journal
   const upTo = options.upTo !== undefined && options.upTo < newest ? options.upTo : newest;
   const reader = new FilesReader(files, directory, manifest);
   try {
-    for (let next = options.from ?? BigInt(manifest.firstSequence); next <= upTo; ) {
+    for (let next = options.from ?? BigInt(manifest.firstSequence); next <= upTo;) {
       const records = await reader.read(next as Sequence, upTo as Sequence, LIMITS);
       for (const record of records) if (options.partition === undefined || record.partition === options.partition) yield record;
       next += BigInt(records.length);

@@ -6,34 +6,29 @@ import { hasCode } from "@tidemark/kernel/errors";
 import { entry, journalContract } from "../contract/journal-contract.ts";
 import type { Journal } from "../journal.ts";
 import { journalConfig, temporaryDirectory } from "../testing/journal-setup.ts";
-import type { Files, JournalFile } from "./files.ts";
+import type { Files } from "./files.ts";
 import { nodeFiles } from "./node-files.ts";
 import { openJournal, openJournalReader } from "./open-journal.ts";
 
-/** Real files whose commits fail on demand. */
-class BreakableFiles implements Files {
-  broken = false;
-  makeDirectory = nodeFiles.makeDirectory;
-  list = nodeFiles.list;
-  rename = nodeFiles.rename;
-  remove = nodeFiles.remove;
-  syncDirectory = nodeFiles.syncDirectory;
-  freeBytes = nodeFiles.freeBytes;
-  lock = nodeFiles.lock;
-  isLocked = nodeFiles.isLocked;
-
-  async open(path: string, mode: "read" | "update" | "create"): Promise<JournalFile> {
-    const file = await nodeFiles.open(path, mode);
-    const real = file.writeDurably.bind(file);
-    file.writeDurably = (bytes, length, position) => (this.broken ? Promise.reject(Object.assign(new Error("EIO: i/o error, write"), { code: "EIO" })) : real(bytes, length, position));
-    return file;
-  }
+/** Real files whose commits fail once `broken` is set. */
+function breakableFiles(state: { broken: boolean }): Files {
+  return {
+    ...nodeFiles,
+    async open(path, mode) {
+      const file = await nodeFiles.open(path, mode);
+      const real = file.writeDurably.bind(file);
+      file.writeDurably = (bytes, length, position) =>
+        state.broken ? Promise.reject(Object.assign(new Error("EIO: i/o error, write"), { code: "EIO" })) : real(bytes, length, position);
+      return file;
+    },
+  };
 }
 
 journalContract("embedded, real files", async () => {
   const directory = await temporaryDirectory();
   const config = journalConfig(join(directory.path, "a", "journal"));
-  const files = new BreakableFiles();
+  const disk = { broken: false };
+  const files = breakableFiles(disk);
   const open = (): Promise<Journal> => openJournal({ config, clock: systemClock, random: systemRandom, logger: silentLogger, files });
   const journals = [await open()];
   const journal = journals[0] as Journal;
@@ -46,7 +41,7 @@ journalContract("embedded, real files", async () => {
       return again;
     },
     reader: () => openJournalReader({ directory: config.directory }),
-    breakDisk: () => (files.broken = true),
+    breakDisk: () => (disk.broken = true),
     fill: async () => {
       for (;;) {
         try {

@@ -4,9 +4,26 @@ import { TidemarkError, assert, type ErrorCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { JournalConfig } from "../../config/config.ts";
 import type { FailureDomain } from "../../objectives/failure-domain.ts";
-import { MAX_PAYLOAD_BYTES, type AppendedRecord, type Journal, type JournalEntry, type JournalExtent, type JournalRecord, type JournalStatus } from "../journal.ts";
+import {
+  MAX_PAYLOAD_BYTES,
+  type AppendedRecord,
+  type Journal,
+  type JournalEntry,
+  type JournalExtent,
+  type JournalRecord,
+  type JournalStatus,
+} from "../journal.ts";
 import { partitionOfKey } from "../partition-of-key.ts";
-import { FORMAT_VERSION, HEADER_BYTES, MAX_KEY_BYTES, MAX_RECORD_BYTES, SECTOR_BYTES, recordBytes, toSector, type GenerationPayload } from "../segment-format.ts";
+import {
+  FORMAT_VERSION,
+  HEADER_BYTES,
+  MAX_KEY_BYTES,
+  MAX_RECORD_BYTES,
+  SECTOR_BYTES,
+  recordBytes,
+  toSector,
+  type GenerationPayload,
+} from "../segment-format.ts";
 import { FilesReader } from "./files-reader.ts";
 import type { FileLock, Files } from "./files.ts";
 import { Group, type Waiter } from "./group.ts";
@@ -82,7 +99,11 @@ export class EmbeddedJournal implements Journal {
     this.#durable = recovered.nextSequence - 1;
     this.#store = new SegmentStore(world.files, config.directory, { segmentBytes: config.segmentBytes, recovered });
     this.#reader = new FilesReader(world.files, config.directory, recovered.manifest);
-    this.#keeper = new Housekeeper(world, config, this.#store, { onTrimmed: () => (this.#refused = undefined), onFault: (error) => this.#stop(error), onPrepared: () => this.#pump() });
+    this.#keeper = new Housekeeper(world, config, this.#store, {
+      onTrimmed: () => (this.#refused = undefined),
+      onFault: (error) => this.#stop(error),
+      onPrepared: () => this.#pump(),
+    });
   }
 
   /** Prepares the first segment and, when the number of partitions has changed, begins the next generation (R12). */
@@ -99,7 +120,15 @@ export class EmbeddedJournal implements Journal {
     if (before === undefined || before === this.partitions) return;
     this.#generation = recovered.generation + 1;
     const payload: GenerationPayload = { v: 1, partitions: this.partitions, before };
-    await this.append([{ kind: "generation", key: "", partition: 0 as Partition, acceptedAtMs: Math.floor(this.#world.clock.wallMs()), payload: Buffer.from(JSON.stringify(payload)) }]);
+    await this.append([
+      {
+        kind: "generation",
+        key: "",
+        partition: 0 as Partition,
+        acceptedAtMs: Math.floor(this.#world.clock.wallMs()),
+        payload: Buffer.from(JSON.stringify(payload)),
+      },
+    ]);
   }
 
   append(entries: readonly JournalEntry[]): Promise<AppendedRecord[]> {
@@ -107,7 +136,7 @@ export class EmbeddedJournal implements Journal {
     try {
       this.#admit(entries);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     const appended: AppendedRecord[] = [];
     let group: Group | undefined;
@@ -118,7 +147,15 @@ export class EmbeddedJournal implements Journal {
       group = this.#groupFor(recordBytes(keyBytes, entry.payload.length), sequence);
       const before = group.length;
       group.add({
-        place: { seed: this.#seed, sequence, groupStart: group.firstSequence, kind: entry.kind, generation: this.#generation, partition, acceptedAtMs: entry.acceptedAtMs },
+        place: {
+          seed: this.#seed,
+          sequence,
+          groupStart: group.firstSequence,
+          kind: entry.kind,
+          generation: this.#generation,
+          partition,
+          acceptedAtMs: entry.acceptedAtMs,
+        },
         key: entry.key,
         keyBytes,
         payload: entry.payload,
@@ -213,12 +250,19 @@ export class EmbeddedJournal implements Journal {
       assert(Number.isSafeInteger(acceptedAtMs) && acceptedAtMs >= 0, "acceptedAtMs is a whole number of milliseconds");
       const keyBytes = Buffer.byteLength(key, "utf8");
       const bytes = recordBytes(keyBytes, payload.length);
-      if (payload.length > MAX_PAYLOAD_BYTES || bytes > largest) throw new TidemarkError("TM-JOURNAL-TOO-LARGE", `a payload of ${payload.length} bytes was refused; at most ${Math.min(MAX_PAYLOAD_BYTES, largest)} fit`);
-      if (keyBytes > MAX_KEY_BYTES) throw new TidemarkError("TM-JOURNAL-TOO-LARGE", `a key of ${keyBytes} bytes was refused, at most ${MAX_KEY_BYTES}`);
+      if (payload.length > MAX_PAYLOAD_BYTES || bytes > largest)
+        throw new TidemarkError(
+          "TM-JOURNAL-TOO-LARGE",
+          `a payload of ${payload.length} bytes was refused; at most ${Math.min(MAX_PAYLOAD_BYTES, largest)} fit`,
+        );
+      if (keyBytes > MAX_KEY_BYTES)
+        throw new TidemarkError("TM-JOURNAL-TOO-LARGE", `a key of ${keyBytes} bytes was refused, at most ${MAX_KEY_BYTES}`);
       total += bytes;
     }
-    if (total > PENDING_BYTES) throw new TidemarkError("TM-JOURNAL-TOO-LARGE", `an append of ${total} bytes was refused, at most ${PENDING_BYTES}`);
-    if (this.#pendingBytes + total > PENDING_BYTES) throw new TidemarkError("TM-JOURNAL-BUSY", `append of ${total} bytes refused: ${this.#pendingBytes} bytes wait for the disk`);
+    if (total > PENDING_BYTES)
+      throw new TidemarkError("TM-JOURNAL-TOO-LARGE", `an append of ${total} bytes was refused, at most ${PENDING_BYTES}`);
+    if (this.#pendingBytes + total > PENDING_BYTES)
+      throw new TidemarkError("TM-JOURNAL-BUSY", `append of ${total} bytes refused: ${this.#pendingBytes} bytes wait for the disk`);
     const full = this.#keeper.lowDisk ?? this.#outOfRoom(entries, total);
     if (full === undefined) return;
     this.#refused = full;
@@ -240,7 +284,10 @@ export class EmbeddedJournal implements Journal {
       if (bytes > room) {
         const prepared = this.#store.ready[ready++];
         if (prepared === undefined && creatable-- <= 0) {
-          return { code: "TM-JOURNAL-FULL", message: `${this.#store.usedBytes} of ${this.#keeper.quotaBytes} bytes of the quota are in use and nothing may be trimmed` };
+          return {
+            code: "TM-JOURNAL-FULL",
+            message: `${this.#store.usedBytes} of ${this.#keeper.quotaBytes} bytes of the quota are in use and nothing may be trimmed`,
+          };
         }
         room = (prepared?.bytes ?? this.#store.segmentBytes) - HEADER_BYTES - SECTOR_BYTES;
       }
@@ -255,19 +302,34 @@ export class EmbeddedJournal implements Journal {
     if (current?.hasRoom(bytes) === true) return current;
     this.#sealCollecting();
     const plan = this.#plan;
-    const group = plan !== undefined && plan.offset + bytes <= plan.segment.bytes - SECTOR_BYTES ? this.#newGroup(plan, sequence) : this.#beginSegment(sequence);
+    const group =
+      plan !== undefined && plan.offset + bytes <= plan.segment.bytes - SECTOR_BYTES
+        ? this.#newGroup(plan, sequence)
+        : this.#beginSegment(sequence);
     this.#collecting = group;
     return group;
   }
 
   #newGroup(plan: { segment: WriteSegment; offset: number }, sequence: number): Group {
-    return new Group({ ...plan, buffer: this.#buffers.pop() ?? Buffer.allocUnsafeSlow(Math.min(GROUP_BYTES, toSector(this.#store.segmentBytes))), firstSequence: sequence });
+    return new Group({
+      ...plan,
+      buffer: this.#buffers.pop() ?? Buffer.allocUnsafeSlow(Math.min(GROUP_BYTES, toSector(this.#store.segmentBytes))),
+      firstSequence: sequence,
+    });
   }
 
   #beginSegment(sequence: number): Group {
     const segment = this.#store.take();
     const createdAtMs = Math.floor(this.#world.clock.wallMs());
-    segment.kept = { number: segment.number, bytes: segment.bytes, firstSequence: sequence, lastSequence: sequence - 1, createdAtMs, firstAcceptedAtMs: createdAtMs, newestAcceptedAtMs: 0 };
+    segment.kept = {
+      number: segment.number,
+      bytes: segment.bytes,
+      firstSequence: sequence,
+      lastSequence: sequence - 1,
+      createdAtMs,
+      firstAcceptedAtMs: createdAtMs,
+      newestAcceptedAtMs: 0,
+    };
     this.#plan = { segment, offset: 0 };
     const group = this.#newGroup(this.#plan, sequence);
     group.addHeader({
@@ -355,7 +417,9 @@ export class EmbeddedJournal implements Journal {
     const before = this.#writing;
     this.#writing = group.segment;
     // All of it is durable; a failing close of a file that takes no more groups says nothing about them.
-    before?.file?.close().catch((error: unknown) => this.#world.logger.warn({ err: error, segment: before.number }, "closing a finished segment failed"));
+    before?.file
+      ?.close()
+      .catch((error: unknown) => this.#world.logger.warn({ err: error, segment: before.number }, "closing a finished segment failed"));
   }
 
   #idle(): void {
@@ -377,11 +441,25 @@ export class EmbeddedJournal implements Journal {
   /** A mark in a group of its own, when there are records that none covers and a sector is left. */
   #addMark(): void {
     const plan = this.#plan;
-    if (plan === undefined || this.#markedUpTo >= this.#durable || plan.offset + SECTOR_BYTES > plan.segment.bytes || plan.offset === 0) return;
+    if (plan === undefined || this.#markedUpTo >= this.#durable || plan.offset + SECTOR_BYTES > plan.segment.bytes || plan.offset === 0)
+      return;
     this.#markedUpTo = this.#durable;
     const sequence = this.#nextSequence;
     const group = this.#newGroup(plan, sequence);
-    group.add({ place: { seed: this.#seed, sequence, groupStart: sequence, kind: "mark", generation: this.#generation, partition: 0, acceptedAtMs: Math.floor(this.#world.clock.wallMs()) }, key: "", keyBytes: 0, payload: NOTHING });
+    group.add({
+      place: {
+        seed: this.#seed,
+        sequence,
+        groupStart: sequence,
+        kind: "mark",
+        generation: this.#generation,
+        partition: 0,
+        acceptedAtMs: Math.floor(this.#world.clock.wallMs()),
+      },
+      key: "",
+      keyBytes: 0,
+      payload: NOTHING,
+    });
     this.#pendingBytes += group.length;
     this.#collecting = group;
     this.#sealCollecting();
@@ -399,7 +477,10 @@ export class EmbeddedJournal implements Journal {
     this.#committing = undefined;
     this.#collecting = undefined;
     const waiters: Waiter[] = groups.flatMap((group) => group?.waiters ?? []);
-    const unknown = new TidemarkError("TM-JOURNAL-UNKNOWN", `append: ${message}; the records may or may not be durable`, { cause: error, details: { durable: this.#durable } });
+    const unknown = new TidemarkError("TM-JOURNAL-UNKNOWN", `append: ${message}; the records may or may not be durable`, {
+      cause: error,
+      details: { durable: this.#durable },
+    });
     for (const waiter of waiters) waiter.reject(unknown);
     for (const resolve of this.#onProgress.splice(0)) resolve();
   }

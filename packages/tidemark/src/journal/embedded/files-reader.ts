@@ -2,7 +2,19 @@ import { join } from "node:path";
 import type { JournalId, Sequence } from "@tidemark/kernel/brands";
 import { TidemarkError, hasCode } from "@tidemark/kernel/errors";
 import type { JournalReader, JournalRecord } from "../journal.ts";
-import { CUT_RECORD, HEADER_BYTES, MAX_RECORD_BYTES, NO_RECORD, decodeHeader, decodeRecord, isZero, measureRecord, recordFields, toSector, type SegmentHeader } from "../segment-format.ts";
+import {
+  CUT_RECORD,
+  HEADER_BYTES,
+  MAX_RECORD_BYTES,
+  NO_RECORD,
+  decodeHeader,
+  decodeRecord,
+  isZero,
+  measureRecord,
+  recordFields,
+  toSector,
+  type SegmentHeader,
+} from "../segment-format.ts";
 import { badFrom } from "../segment-scan.ts";
 import { systemCode, type Files, type JournalFile } from "./files.ts";
 import { readManifest, type Manifest } from "./manifest.ts";
@@ -72,7 +84,13 @@ export class FilesReader implements JournalReader {
     let place = this.#place?.sequence === from ? this.#place : await this.#locate(from);
     let room = limits.bytes;
     while (records.length < most && room > 0) {
-      const taken = await this.#take(place, { upTo, records: most - records.length, bytes: room, first: records.length === 0, into: records });
+      const taken = await this.#take(place, {
+        upTo,
+        records: most - records.length,
+        bytes: room,
+        first: records.length === 0,
+        into: records,
+      });
       place = taken.place;
       room = taken.room;
       this.#place = place;
@@ -84,7 +102,10 @@ export class FilesReader implements JournalReader {
   }
 
   /** Decodes what one file read gives. `room` is what is left of the bytes; 0 ends the call. */
-  async #take(place: Place, want: { upTo: number; records: number; bytes: number; first: boolean; into: JournalRecord[] }): Promise<{ place: Place; room: number; problem?: TidemarkError }> {
+  async #take(
+    place: Place,
+    want: { upTo: number; records: number; bytes: number; first: boolean; into: JournalRecord[] },
+  ): Promise<{ place: Place; room: number; problem?: TidemarkError }> {
     const segment = await this.#segment(place.segment, place.sequence);
     const length = Math.min(this.#chunkBytes(want), segment.header.segmentBytes - place.offset);
     const bytes = Buffer.allocUnsafeSlow(length);
@@ -104,13 +125,16 @@ export class FilesReader implements JournalReader {
         continue;
       }
       if (size === CUT_RECORD) {
-        if (place.offset + end >= segment.header.segmentBytes && end - at < HEADER_BYTES) return await this.#nextSegment(here(), room, want.upTo);
+        if (place.offset + end >= segment.header.segmentBytes && end - at < HEADER_BYTES)
+          return await this.#nextSegment(here(), room, want.upTo);
         if (at > 0) break;
-        if (length >= Math.min(MAX_RECORD_BYTES, segment.header.segmentBytes - place.offset)) return { place: here(), room, problem: await this.#damage(here(), want.upTo) };
+        if (length >= Math.min(MAX_RECORD_BYTES, segment.header.segmentBytes - place.offset))
+          return { place: here(), room, problem: await this.#damage(here(), want.upTo) };
         this.#recordBytes = MAX_RECORD_BYTES; // The next chunk takes the largest record.
         break;
       }
-      if (size < 0 || recordFields.sequence(bytes, at) !== sequence) return { place: here(), room, problem: await this.#damage(here(), want.upTo) };
+      if (size < 0 || recordFields.sequence(bytes, at) !== sequence)
+        return { place: here(), room, problem: await this.#damage(here(), want.upTo) };
       if (!recordFields.isMark(bytes, at)) {
         const record = decodeRecord(bytes, at);
         if (record.payload.length > room && !(want.first && count === 0)) return { place: here(), room: 0 };
@@ -128,7 +152,10 @@ export class FilesReader implements JournalReader {
 
   #chunkBytes(want: { upTo: number; records: number; bytes: number }): number {
     const expected = Math.min(want.records * this.#recordBytes, want.bytes + RECORD_OVERHEAD_BYTES) * 1.2;
-    return Math.min(MOST_CHUNK_BYTES, Math.max(LEAST_CHUNK_BYTES, toSector(expected), this.#recordBytes >= MAX_RECORD_BYTES ? toSector(MAX_RECORD_BYTES) : 0));
+    return Math.min(
+      MOST_CHUNK_BYTES,
+      Math.max(LEAST_CHUNK_BYTES, toSector(expected), this.#recordBytes >= MAX_RECORD_BYTES ? toSector(MAX_RECORD_BYTES) : 0),
+    );
   }
 
   #remember(segment: OpenSegment, sequence: number, offset: number): void {
@@ -141,7 +168,8 @@ export class FilesReader implements JournalReader {
     const number = place.segment + 1;
     try {
       const next = await this.#segment(number, place.sequence);
-      if (next.header.firstSequence === place.sequence) return { place: { sequence: place.sequence, segment: number, offset: HEADER_BYTES }, room };
+      if (next.header.firstSequence === place.sequence)
+        return { place: { sequence: place.sequence, segment: number, offset: HEADER_BYTES }, room };
     } catch (error) {
       if (!(error instanceof TidemarkError)) throw error;
       return { place, room, problem: error.code === "TM-JOURNAL-TRIMMED" ? error : await this.#damage(place, upTo) };
@@ -172,11 +200,20 @@ export class FilesReader implements JournalReader {
       else high = middle - 1;
     }
     const segment = await this.#segment(low, from);
-    const start = segment.index.findLast((entry) => entry.sequence <= from) ?? { sequence: segment.header.firstSequence, offset: HEADER_BYTES };
+    const start = segment.index.findLast((entry) => entry.sequence <= from) ?? {
+      sequence: segment.header.firstSequence,
+      offset: HEADER_BYTES,
+    };
     let place: Place = { sequence: start.sequence, segment: low, offset: start.offset };
     while (place.sequence < from) {
       const skipped: JournalRecord[] = [];
-      const taken = await this.#take(place, { upTo: from - 1, records: from - place.sequence, bytes: MOST_CHUNK_BYTES, first: true, into: skipped });
+      const taken = await this.#take(place, {
+        upTo: from - 1,
+        records: from - place.sequence,
+        bytes: MOST_CHUNK_BYTES,
+        first: true,
+        into: skipped,
+      });
       if (taken.problem !== undefined) throw taken.problem;
       place = taken.place;
     }
@@ -205,14 +242,20 @@ export class FilesReader implements JournalReader {
       if (systemCode(error) !== "ENOENT") throw error;
       this.#manifest = (await readManifest(this.#files, this.#directory)) ?? this.#manifest;
       if (number < this.#manifest.firstSegment) throw this.#trimmed(needed);
-      throw new TidemarkError("TM-JOURNAL-DAMAGED", `${path} is missing; records from ${needed} on cannot be read`, { cause: error, details: { segment: number, from: needed } });
+      throw new TidemarkError("TM-JOURNAL-DAMAGED", `${path} is missing; records from ${needed} on cannot be read`, {
+        cause: error,
+        details: { segment: number, from: needed },
+      });
     }
     const sector = Buffer.alloc(HEADER_BYTES);
     const reading = decodeHeader(sector.subarray(0, await file.read(sector, HEADER_BYTES, 0)));
     if (reading.kind !== "header" || reading.header.journal !== this.id || reading.header.segment !== number) {
       await file.close();
-      if (reading.kind === "unknown-version") throw new TidemarkError("TM-JOURNAL-VERSION", `${path} has format version ${reading.version}`);
-      throw new TidemarkError("TM-JOURNAL-DAMAGED", `${path} has no header of this journal; records from ${needed} on cannot be read`, { details: { segment: number, from: needed } });
+      if (reading.kind === "unknown-version")
+        throw new TidemarkError("TM-JOURNAL-VERSION", `${path} has format version ${reading.version}`);
+      throw new TidemarkError("TM-JOURNAL-DAMAGED", `${path} has no header of this journal; records from ${needed} on cannot be read`, {
+        details: { segment: number, from: needed },
+      });
     }
     const segment: OpenSegment = { number, file, header: reading.header, index: [] };
     this.#open.push(segment);
@@ -224,16 +267,24 @@ export class FilesReader implements JournalReader {
     const segment = await this.#segment(place.segment, place.sequence);
     const rest = Buffer.alloc(Math.max(0, segment.header.segmentBytes - place.offset));
     const read = await segment.file.read(rest, rest.length, place.offset);
-    const { proof } = badFrom(rest.subarray(0, read), 0, { seed: this.#seed, expected: place.sequence, inPlace: true });
-    const last = proof === undefined ? upTo : Math.min(upTo, Math.max(place.sequence, proof.sequence - 1));
-    return new TidemarkError("TM-JOURNAL-DAMAGED", `${segmentName(place.segment)} has bad bytes at offset ${place.offset}; records ${place.sequence} to ${last} cannot be read`, {
-      details: { segment: place.segment, offset: place.offset, from: place.sequence, upTo: last },
-    });
+    const { resume } = badFrom(rest.subarray(0, read), 0, { seed: this.#seed, expected: place.sequence, inPlace: true });
+    const last = resume === undefined ? upTo : Math.min(upTo, Math.max(place.sequence, resume.sequence - 1));
+    return new TidemarkError(
+      "TM-JOURNAL-DAMAGED",
+      `${segmentName(place.segment)} has bad bytes at offset ${place.offset}; records ${place.sequence} to ${last} cannot be read`,
+      {
+        details: { segment: place.segment, offset: place.offset, from: place.sequence, upTo: last },
+      },
+    );
   }
 
   #trimmed(from: number): TidemarkError {
     const oldest = this.#manifest.firstSequence;
-    return new TidemarkError("TM-JOURNAL-TRIMMED", `records ${from} to ${oldest - 1} are needed and were forgotten; the oldest kept is ${oldest}`, { details: { from, upTo: oldest - 1, oldest } });
+    return new TidemarkError(
+      "TM-JOURNAL-TRIMMED",
+      `records ${from} to ${oldest - 1} are needed and were forgotten; the oldest kept is ${oldest}`,
+      { details: { from, upTo: oldest - 1, oldest } },
+    );
   }
 }
 

@@ -1,5 +1,13 @@
 import type { AppendedRecord } from "../journal.ts";
-import { HEADER_BYTES, SECTOR_BYTES, encodeHeader, encodeRecord, toSector, type RecordPlace, type SegmentHeader } from "../segment-format.ts";
+import {
+  HEADER_BYTES,
+  SECTOR_BYTES,
+  encodeHeader,
+  encodeRecord,
+  toSector,
+  type RecordPlace,
+  type SegmentHeader,
+} from "../segment-format.ts";
 import type { WriteSegment } from "./segment-store.ts";
 
 /** An append that waits for the group with its last record. */

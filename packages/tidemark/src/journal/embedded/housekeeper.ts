@@ -138,8 +138,13 @@ export class Housekeeper {
     this.#freeBytes = await this.#files.freeBytes(this.#config.directory);
     const low = this.#freeBytes < this.#config.minimumFreeBytes;
     const message = `the disk has ${this.#freeBytes} bytes free, journal.minimumFree is ${this.#config.minimumFreeBytes}`;
-    if (low && this.#lowDisk === undefined) this.#logger.warn({ freeBytes: this.#freeBytes, minimumFreeBytes: this.#config.minimumFreeBytes }, "low disk space: the journal stops accepting");
-    if (!low && this.#lowDisk !== undefined) this.#logger.info({ freeBytes: this.#freeBytes }, "disk space is back: the journal accepts again");
+    if (low && this.#lowDisk === undefined)
+      this.#logger.warn(
+        { freeBytes: this.#freeBytes, minimumFreeBytes: this.#config.minimumFreeBytes },
+        "low disk space: the journal stops accepting",
+      );
+    if (!low && this.#lowDisk !== undefined)
+      this.#logger.info({ freeBytes: this.#freeBytes }, "disk space is back: the journal accepts again");
     this.#lowDisk = low ? { code: "TM-JOURNAL-FULL", message } : undefined;
   }
 
@@ -147,7 +152,9 @@ export class Housekeeper {
   async #makeAhead(): Promise<void> {
     while (!this.#ended && (this.#store.isWanted || this.#store.ready.length === 0)) {
       await this.#makeRoom();
-      const fits = this.#store.usedBytes + this.#store.segmentBytes <= this.#config.quotaBytes && this.#freeBytes - this.#store.segmentBytes >= this.#config.minimumFreeBytes;
+      const fits =
+        this.#store.usedBytes + this.#store.segmentBytes <= this.#config.quotaBytes &&
+        this.#freeBytes - this.#store.segmentBytes >= this.#config.minimumFreeBytes;
       if (!fits && !this.#store.isWanted) return;
       try {
         await this.#store.prepare();
@@ -170,7 +177,10 @@ export class Housekeeper {
     let used = this.#store.usedBytes;
     while (count < most && used + this.#store.segmentBytes > this.#config.quotaBytes) used -= this.#store.kept[count++]?.bytes ?? 0;
     if (count === 0) return;
-    this.#logger.warn({ segments: count, quotaBytes: this.#config.quotaBytes }, "the quota is reached: safe writes are forgotten before the healing window has passed");
+    this.#logger.warn(
+      { segments: count, quotaBytes: this.#config.quotaBytes },
+      "the quota is reached: safe writes are forgotten before the healing window has passed",
+    );
     await this.#trim(count);
   }
 
@@ -182,6 +192,10 @@ export class Housekeeper {
   }
 
   #trimmable(because: "window" | "quota"): number {
-    return trimmableSegments(this.#store.kept, { trimSafe: this.#trimSafe, nowMs: this.#clock.wallMs(), windowMs: because === "window" ? this.#config.healing.windowMs : 0 });
+    return trimmableSegments(this.#store.kept, {
+      trimSafe: this.#trimSafe,
+      nowMs: this.#clock.wallMs(),
+      windowMs: because === "window" ? this.#config.healing.windowMs : 0,
+    });
   }
 }

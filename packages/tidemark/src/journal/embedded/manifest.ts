@@ -44,7 +44,9 @@ export function encodeManifest(manifest: Manifest): string {
 export function decodeManifest(text: string, path: string): Manifest {
   const fields = parseObject(text, path);
   if (typeof fields["format"] === "number" && fields["format"] !== FORMAT_VERSION) {
-    throw new TidemarkError("TM-JOURNAL-VERSION", `${path} has format ${fields["format"]}, this version knows ${FORMAT_VERSION}`, { details: { format: fields["format"] } });
+    throw new TidemarkError("TM-JOURNAL-VERSION", `${path} has format ${fields["format"]}, this version knows ${FORMAT_VERSION}`, {
+      details: { format: fields["format"] },
+    });
   }
   const { check, ...content } = fields;
   if (check !== checkOf(content)) throw new TidemarkError("TM-JOURNAL-DAMAGED", `${path} does not match its own checksum`);

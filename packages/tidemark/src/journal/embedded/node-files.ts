@@ -11,7 +11,11 @@ import { systemCode, type FileLock, type Files, type JournalFile } from "./files
  * docs/decisions/journal-commit-path.md has the figures.
  */
 const DURABLE_WRITES = process.platform === "linux";
-const FLAGS = { read: constants.O_RDONLY, update: constants.O_RDWR, create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL } as const;
+const FLAGS = {
+  read: constants.O_RDONLY,
+  update: constants.O_RDWR,
+  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+} as const;
 /** How long taking the lock waits: long enough for somebody who only looks whether it is held (`isLocked`). */
 const LOCK_PATIENCE_MS = 200;
 const FILE_MODE = 0o600;
@@ -36,7 +40,9 @@ export const nodeFiles: Files = {
 
   async open(path: string, mode: "read" | "update" | "create"): Promise<JournalFile> {
     const durable = DURABLE_WRITES && mode === "update" ? constants.O_DSYNC : 0;
-    const fd = await new Promise<number>((done, fail) => open(path, FLAGS[mode] | durable, FILE_MODE, (error, opened) => (error === null ? done(opened) : fail(error))));
+    const fd = await new Promise<number>((done, fail) =>
+      open(path, FLAGS[mode] | durable, FILE_MODE, (error, opened) => (error === null ? done(opened) : fail(error))),
+    );
     return new NodeFile(fd, durable !== 0);
   },
 
@@ -108,7 +114,9 @@ class NodeFile implements JournalFile {
   async read(into: Buffer, length: number, position: number): Promise<number> {
     let done = 0;
     while (done < length) {
-      const got = await new Promise<number>((resolved, rejected) => read(this.#fd, into, done, length - done, position + done, (error, count) => (error === null ? resolved(count) : rejected(error))));
+      const got = await new Promise<number>((resolved, rejected) =>
+        read(this.#fd, into, done, length - done, position + done, (error, count) => (error === null ? resolved(count) : rejected(error))),
+      );
       if (got === 0) break;
       done += got;
     }
@@ -141,7 +149,9 @@ class NodeFile implements JournalFile {
   }
 
   size(): Promise<number> {
-    return new Promise((resolved, rejected) => fstat(this.#fd, (error, stats) => (error === null ? resolved(stats.size) : rejected(error))));
+    return new Promise((resolved, rejected) =>
+      fstat(this.#fd, (error, stats) => (error === null ? resolved(stats.size) : rejected(error))),
+    );
   }
 
   close(): Promise<void> {

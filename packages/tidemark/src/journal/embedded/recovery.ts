@@ -38,7 +38,8 @@ export async function recover(files: Files, directory: string, world: { clock: C
 
 async function makeManifest(files: Files, directory: string, world: { clock: Clock; random: Random }): Promise<Manifest> {
   const numbers = segmentNumbers(await files.list(directory), directory);
-  if (numbers.length > 0) throw new TidemarkError("TM-JOURNAL-DAMAGED", `${directory} has segments but no journal.json: the journal's identity is lost`);
+  if (numbers.length > 0)
+    throw new TidemarkError("TM-JOURNAL-DAMAGED", `${directory} has segments but no journal.json: the journal's identity is lost`);
   const createdAtMs = Math.floor(world.clock.wallMs());
   const manifest: Manifest = {
     journal: uuidV7(createdAtMs, world.random) as JournalId,
@@ -62,7 +63,10 @@ async function removeLeftovers(files: Files, directory: string, manifest: Manife
     if (number <= manifest.lastSegment) continue;
     const { reading } = await readHeader(files, join(directory, segmentName(number)));
     if (number > manifest.lastSegment + 1 || reading.kind !== "zero") {
-      throw new TidemarkError("TM-JOURNAL-FOREIGN", `${join(directory, segmentName(number))} is not known to journal.json, whose newest segment is ${manifest.lastSegment}`);
+      throw new TidemarkError(
+        "TM-JOURNAL-FOREIGN",
+        `${join(directory, segmentName(number))} is not known to journal.json, whose newest segment is ${manifest.lastSegment}`,
+      );
     }
     leftovers.push(segmentName(number));
   }

@@ -1,6 +1,14 @@
 import { join } from "node:path";
 import { TidemarkError, type ErrorDetails } from "@tidemark/kernel/errors";
-import { HEADER_BYTES, decodeHeader, isZero, type HeaderReading, type SegmentHeader } from "../segment-format.ts";
+import {
+  HEADER_BYTES,
+  LEAST_SEGMENT_BYTES,
+  decodeHeader,
+  isZero,
+  toSector,
+  type HeaderReading,
+  type SegmentHeader,
+} from "../segment-format.ts";
 import { badFrom, scanSegment, type SegmentScan } from "../segment-scan.ts";
 import type { Files } from "./files.ts";
 import type { Manifest } from "./manifest.ts";
@@ -71,7 +79,10 @@ export async function followSegments(files: Files, directory: string, manifest: 
     if (number < manifest.firstSegment || number > manifest.lastSegment) continue;
     const path = join(directory, segmentName(number));
     const { bytes, reading } = await readHeader(files, path);
-    if (reading.kind === "unknown-version") throw new TidemarkError("TM-JOURNAL-VERSION", `${path} has format version ${reading.version}`, { details: { version: reading.version } });
+    if (reading.kind === "unknown-version")
+      throw new TidemarkError("TM-JOURNAL-VERSION", `${path} has format version ${reading.version}`, {
+        details: { version: reading.version },
+      });
     if (reading.kind === "header") checkIdentity(reading.header, { manifest, number, path });
     found.set(number, { number, path, bytes, reading });
   }
@@ -92,9 +103,14 @@ export async function readHeader(files: Files, path: string): Promise<{ bytes: n
 
 function checkIdentity(header: SegmentHeader, at: { manifest: Manifest; number: number; path: string }): void {
   if (header.journal !== at.manifest.journal) {
-    throw new TidemarkError("TM-JOURNAL-FOREIGN", `${at.path} belongs to journal ${header.journal}, this one is ${at.manifest.journal}`, { details: { journal: header.journal } });
+    throw new TidemarkError("TM-JOURNAL-FOREIGN", `${at.path} belongs to journal ${header.journal}, this one is ${at.manifest.journal}`, {
+      details: { journal: header.journal },
+    });
   }
-  if (header.segment !== at.number) throw new TidemarkError("TM-JOURNAL-FOREIGN", `${at.path} is a copy of segment ${header.segment} under another number`, { details: { segment: header.segment } });
+  if (header.segment !== at.number)
+    throw new TidemarkError("TM-JOURNAL-FOREIGN", `${at.path} is a copy of segment ${header.segment} under another number`, {
+      details: { segment: header.segment },
+    });
 }
 
 class Chain {
@@ -128,7 +144,8 @@ class Chain {
       const found = this.#found.get(number);
       const next = this.#nextBegun(number);
       if (found === undefined) this.#damage(`segment ${number} is missing`, { segment: number }, next?.firstSequence);
-      else if (found.reading.kind === "header") await this.#begun(found, { header: found.reading.header, next, whole: number >= checkedFrom || number === firstSegment });
+      else if (found.reading.kind === "header")
+        await this.#begun(found, { header: found.reading.header, next, whole: number >= checkedFrom || number === firstSegment });
       else await this.#notBegun(found, next);
     }
     return {
@@ -162,14 +179,26 @@ class Chain {
   async #begun(found: Found, at: { header: SegmentHeader; next: SegmentHeader | undefined; whole: boolean }): Promise<void> {
     const { header, next } = at;
     if (header.firstSequence !== this.#expected) {
-      this.#damage(`segment ${found.number} begins at ${header.firstSequence}, expected ${this.#expected}`, { segment: found.number, offset: 0 }, header.firstSequence);
+      this.#damage(
+        `segment ${found.number} begins at ${header.firstSequence}, expected ${this.#expected}`,
+        { segment: found.number, offset: 0 },
+        header.firstSequence,
+      );
     }
     this.#expected = header.firstSequence;
     this.#generation = header.generation;
     this.#partitions = header.partitions;
     const { number, bytes: size } = found;
     const { firstSequence, createdAtMs } = header;
-    const kept: KeptSegment = { number, bytes: size, firstSequence, lastSequence: firstSequence - 1, createdAtMs, firstAcceptedAtMs: createdAtMs, newestAcceptedAtMs: createdAtMs };
+    const kept: KeptSegment = {
+      number,
+      bytes: size,
+      firstSequence,
+      lastSequence: firstSequence - 1,
+      createdAtMs,
+      firstAcceptedAtMs: createdAtMs,
+      newestAcceptedAtMs: createdAtMs,
+    };
     this.#kept.push(kept);
     if (at.whole || next === undefined) await this.#scan(found, { header, next, kept });
     else {
@@ -178,7 +207,11 @@ class Chain {
     }
     kept.lastSequence = this.#expected - 1;
     if (header.segmentBytes !== size) {
-      this.#damage(`${found.path} has ${size} bytes, its header says ${header.segmentBytes}`, { segment: number, offset: size }, next?.firstSequence);
+      this.#damage(
+        `${found.path} has ${size} bytes, its header says ${header.segmentBytes}`,
+        { segment: number, offset: size },
+        next?.firstSequence,
+      );
     } else if (next !== undefined && next.segment === number + 1 && next.firstSequence !== this.#expected) {
       this.#damage(`${found.path} ends before segment ${next.segment} begins`, { segment: number, offset: this.#end }, next.firstSequence);
     }
@@ -188,7 +221,13 @@ class Chain {
     const bytes = await this.#load(found);
     let from: { at?: number } = {};
     for (;;) {
-      const scan: SegmentScan = scanSegment(bytes, { seed: at.header.seed, expected: this.#expected, generation: this.#generation, partitions: this.#partitions ?? 1, ...from });
+      const scan: SegmentScan = scanSegment(bytes, {
+        seed: at.header.seed,
+        expected: this.#expected,
+        generation: this.#generation,
+        partitions: this.#partitions ?? 1,
+        ...from,
+      });
       this.#expected = scan.expected;
       this.#end = scan.end;
       this.#lastGroupOffset = scan.lastGroupOffset;
@@ -196,7 +235,10 @@ class Chain {
       this.#partitions = scan.partitions;
       this.#checkedRecords += scan.records;
       if (from.at === undefined && scan.firstAcceptedAtMs !== undefined) at.kept.firstAcceptedAtMs = scan.firstAcceptedAtMs;
-      at.kept.newestAcceptedAtMs = Math.max(from.at === undefined ? 0 : at.kept.newestAcceptedAtMs, scan.newestAcceptedAtMs ?? at.header.createdAtMs);
+      at.kept.newestAcceptedAtMs = Math.max(
+        from.at === undefined ? 0 : at.kept.newestAcceptedAtMs,
+        scan.newestAcceptedAtMs ?? at.header.createdAtMs,
+      );
       const { bad } = scan;
       if (bad === undefined) return;
       const where = { segment: found.number, offset: bad.offset };
@@ -204,23 +246,23 @@ class Chain {
         this.#torn.push({ ...where, bytes: bad.end - bad.offset, sequence: this.#expected });
         return;
       }
-      this.#damage(`${found.path} has bad bytes at offset ${bad.offset}`, where, bad.proof?.sequence ?? at.next?.firstSequence);
-      if (bad.proof === undefined) return;
-      this.#expected = bad.proof.sequence;
-      from = { at: bad.proof.offset };
+      this.#damage(`${found.path} has bad bytes at offset ${bad.offset}`, where, bad.resume?.sequence ?? at.next?.firstSequence);
+      if (bad.resume === undefined) return;
+      this.#expected = bad.resume.sequence;
+      from = { at: bad.resume.offset };
     }
   }
 
   async #notBegun(found: Found, next: SegmentHeader | undefined): Promise<void> {
     const where = { segment: found.number, offset: 0 };
     if (next !== undefined) return this.#damage(`${found.path} has no header, and a later segment has begun`, where, next.firstSequence);
-    if (found.number === this.#manifest.lastSegment && found.bytes !== this.#manifest.lastSegmentBytes) {
-      return this.#damage(`${found.path} has ${found.bytes} bytes, journal.json says ${this.#manifest.lastSegmentBytes}`, where);
-    }
+    const demanded =
+      found.number === this.#manifest.lastSegment ? this.#manifest.lastSegmentBytes : Math.max(LEAST_SEGMENT_BYTES, toSector(found.bytes));
+    if (found.bytes !== demanded) return this.#damage(`${found.path} was cut off: it has ${found.bytes} bytes, not ${demanded}`, where);
     const bytes = await this.#load(found);
     if (!isZero(bytes, 0, bytes.length)) {
       const bad = badFrom(bytes, 0, { seed: this.#manifest.seed, expected: this.#expected, inPlace: false });
-      if (bad.proof !== undefined) return this.#damage(`${found.path} has no header but records behind it`, where, bad.proof.sequence);
+      if (bad.proof !== undefined) return this.#damage(`${found.path} has no header but records behind it`, where, bad.resume?.sequence);
       this.#torn.push({ ...where, bytes: bad.end, sequence: this.#expected });
     }
     this.#ready.push({ number: found.number, bytes: found.bytes });
@@ -239,8 +281,17 @@ class Chain {
   /** Records from the one expected to the one before `next` cannot be read. */
   #damage(what: string, where: ErrorDetails, next?: number): void {
     const upTo = next === undefined ? undefined : next - 1;
-    const range = upTo === undefined ? `records from ${this.#expected} on cannot be read` : upTo < this.#expected ? "no record is lost by it" : `records ${this.#expected} to ${upTo} cannot be read`;
-    this.#options.onDamage(new TidemarkError("TM-JOURNAL-DAMAGED", `${what}; ${range}`, { details: { ...where, from: this.#expected, ...(upTo === undefined ? {} : { upTo }) } }));
+    const range =
+      upTo === undefined
+        ? `records from ${this.#expected} on cannot be read`
+        : upTo < this.#expected
+          ? "no record is lost by it"
+          : `records ${this.#expected} to ${upTo} cannot be read`;
+    this.#options.onDamage(
+      new TidemarkError("TM-JOURNAL-DAMAGED", `${what}; ${range}`, {
+        details: { ...where, from: this.#expected, ...(upTo === undefined ? {} : { upTo }) },
+      }),
+    );
     if (next !== undefined) this.#expected = Math.max(this.#expected, next);
   }
 }

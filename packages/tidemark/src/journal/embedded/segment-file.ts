@@ -22,7 +22,8 @@ export function segmentNumbers(names: readonly string[], directory: string): num
   for (const name of names) {
     const match = NAME.exec(name);
     if (match !== null) numbers.push(Number(match[1]));
-    else if (name.endsWith(".segment")) throw new TidemarkError("TM-JOURNAL-FOREIGN", `${join(directory, name)} is no segment of this journal`);
+    else if (name.endsWith(".segment"))
+      throw new TidemarkError("TM-JOURNAL-FOREIGN", `${join(directory, name)} is no segment of this journal`);
   }
   return numbers.toSorted((a, b) => a - b);
 }

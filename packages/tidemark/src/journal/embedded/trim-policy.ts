@@ -10,7 +10,10 @@ export interface TrimCandidate {
  * newest record was accepted at least `windowMs` ago (the healing window; 0 at the quota, R18). The newest segment stays:
  * it is being written. Pure.
  */
-export function trimmableSegments(segments: readonly TrimCandidate[], limits: { trimSafe: number; nowMs: number; windowMs: number }): number {
+export function trimmableSegments(
+  segments: readonly TrimCandidate[],
+  limits: { trimSafe: number; nowMs: number; windowMs: number },
+): number {
   let count = 0;
   while (count < segments.length - 1) {
     const segment = segments[count];

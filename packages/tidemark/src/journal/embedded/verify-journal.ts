@@ -68,7 +68,10 @@ async function verifyOnce(files: Files, directory: string, open: boolean): Promi
   const manifest = await manifestOf(files, directory);
   let chain: SegmentChain | undefined;
   try {
-    chain = await followSegments(files, directory, manifest, { checkedBytes: Number.POSITIVE_INFINITY, onDamage: (found) => damage.push(found) });
+    chain = await followSegments(files, directory, manifest, {
+      checkedBytes: Number.POSITIVE_INFINITY,
+      onDamage: (found) => damage.push(found),
+    });
   } catch (error) {
     if (!(error instanceof TidemarkError) || error.code !== "TM-JOURNAL-FOREIGN") throw error;
     damage.push(error);
@@ -87,7 +90,9 @@ async function verifyOnce(files: Files, directory: string, open: boolean): Promi
     records: chain?.checkedRecords ?? 0,
     oldest: String(manifest.firstSequence),
     newest: String((chain?.nextSequence ?? manifest.firstSequence) - 1),
-    ...(hasRecords && oldest !== undefined && newest !== undefined ? { oldestAcceptedAtMs: oldest.firstAcceptedAtMs, newestAcceptedAtMs: newest.newestAcceptedAtMs } : {}),
+    ...(hasRecords && oldest !== undefined && newest !== undefined
+      ? { oldestAcceptedAtMs: oldest.firstAcceptedAtMs, newestAcceptedAtMs: newest.newestAcceptedAtMs }
+      : {}),
     ...(chain?.partitions === undefined ? {} : { partitions: chain.partitions }),
     generation: chain?.generation ?? 1,
     torn: (chain?.torn ?? []).map((tail) => ({ ...tail, sequence: String(tail.sequence) })),
@@ -99,7 +104,11 @@ async function manifestOf(files: Files, directory: string): Promise<Manifest> {
   const manifest = await readManifest(files, directory);
   if (manifest !== undefined) return manifest;
   const segments = segmentNumbers(await files.list(directory), directory).length;
-  if (segments > 0) throw new TidemarkError("TM-JOURNAL-DAMAGED", `${directory} has ${segments} segments but no ${MANIFEST_NAME}: the journal's identity is lost`);
+  if (segments > 0)
+    throw new TidemarkError(
+      "TM-JOURNAL-DAMAGED",
+      `${directory} has ${segments} segments but no ${MANIFEST_NAME}: the journal's identity is lost`,
+    );
   throw new TidemarkError("TM-JOURNAL-MISSING", `${directory} has no ${MANIFEST_NAME}`, { details: { directory } });
 }
 

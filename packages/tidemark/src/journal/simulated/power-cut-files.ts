@@ -25,7 +25,8 @@ class Inode {
   /** Copies `sectors` to the disk. */
   store(sectors: Iterable<number>): void {
     if (this.disk.length < this.seen.length) this.disk = Buffer.concat([this.disk, Buffer.alloc(this.seen.length - this.disk.length)]);
-    for (const sector of sectors) this.seen.copy(this.disk, sector * SECTOR_BYTES, sector * SECTOR_BYTES, Math.min((sector + 1) * SECTOR_BYTES, this.seen.length));
+    for (const sector of sectors)
+      this.seen.copy(this.disk, sector * SECTOR_BYTES, sector * SECTOR_BYTES, Math.min((sector + 1) * SECTOR_BYTES, this.seen.length));
   }
 
   flush(): void {
@@ -37,7 +38,9 @@ class Inode {
 type Names = ReadonlyMap<string, Inode>;
 
 /** What happens at the n-th call that changes something: an error, or the power goes in the middle of it. */
-export type PlannedFault = { readonly call: number; readonly kind: "error"; readonly code: string } | { readonly call: number; readonly kind: "power-cut" };
+export type PlannedFault =
+  | { readonly call: number; readonly kind: "error"; readonly code: string }
+  | { readonly call: number; readonly kind: "power-cut" };
 
 /** Thrown by every call after the power went, until `powerOn`. */
 export class PowerCut extends Error {

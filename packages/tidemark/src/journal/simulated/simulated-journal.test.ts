@@ -39,6 +39,9 @@ describe("simulated journal", () => {
     journal.markTrimSafe(2n as Sequence);
     journal.trim(3n as Sequence);
     expect(journal.extent().oldest).toBe(3n);
-    await expect(journal.read(1n as Sequence, 3n as Sequence, { records: 9, bytes: 9 })).rejects.toMatchObject({ code: "TM-JOURNAL-TRIMMED", details: { from: 1n, upTo: 2n } });
+    await expect(journal.read(1n as Sequence, 3n as Sequence, { records: 9, bytes: 9 })).rejects.toMatchObject({
+      code: "TM-JOURNAL-TRIMMED",
+      details: { from: 1n, upTo: 2n },
+    });
   });
 });

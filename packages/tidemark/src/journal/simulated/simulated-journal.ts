@@ -2,7 +2,15 @@ import type { JournalId, Partition, Sequence } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { FailureDomain } from "../../objectives/failure-domain.ts";
-import { MAX_PAYLOAD_BYTES, type AppendedRecord, type Journal, type JournalEntry, type JournalExtent, type JournalRecord, type JournalStatus } from "../journal.ts";
+import {
+  MAX_PAYLOAD_BYTES,
+  type AppendedRecord,
+  type Journal,
+  type JournalEntry,
+  type JournalExtent,
+  type JournalRecord,
+  type JournalStatus,
+} from "../journal.ts";
 import { partitionOfKey } from "../partition-of-key.ts";
 
 /** A journal's identity for tests that need none in particular. */
@@ -74,7 +82,7 @@ export class SimulatedJournal implements Journal {
         else this.#clock.setTimer(this.#delayMs, () => this.#settle(1));
       });
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -120,9 +128,13 @@ export class SimulatedJournal implements Journal {
     const last = upTo < this.#durable ? upTo : this.#durable;
     if (from > last) return [];
     if (from < this.#oldest) {
-      throw new TidemarkError("TM-JOURNAL-TRIMMED", `records ${from} to ${this.#oldest - 1n} were asked for; the oldest kept is ${this.#oldest}`, {
-        details: { from, upTo: this.#oldest - 1n },
-      });
+      throw new TidemarkError(
+        "TM-JOURNAL-TRIMMED",
+        `records ${from} to ${this.#oldest - 1n} were asked for; the oldest kept is ${this.#oldest}`,
+        {
+          details: { from, upTo: this.#oldest - 1n },
+        },
+      );
     }
     const records: JournalRecord[] = [];
     let bytes = 0;
@@ -131,7 +143,9 @@ export class SimulatedJournal implements Journal {
       if (record === undefined || record.sequence > last) break;
       if (this.#damaged.has(record.sequence)) {
         if (records.length > 0) break;
-        throw new TidemarkError("TM-JOURNAL-DAMAGED", `record ${record.sequence} is damaged`, { details: { from: record.sequence, upTo: record.sequence } });
+        throw new TidemarkError("TM-JOURNAL-DAMAGED", `record ${record.sequence} is damaged`, {
+          details: { from: record.sequence, upTo: record.sequence },
+        });
       }
       bytes += record.payload.length;
       if (records.length > 0 && bytes > limits.bytes) break;
@@ -181,11 +195,13 @@ export class SimulatedJournal implements Journal {
     if (this.#stopped !== undefined) throw new TidemarkError("TM-JOURNAL-STOPPED", `append refused: ${this.#stopped.message}`);
     const bytes = entries.reduce((sum, entry) => sum + entry.payload.length, 0);
     for (const entry of entries) {
-      if (entry.payload.length > MAX_PAYLOAD_BYTES) throw new TidemarkError("TM-JOURNAL-TOO-LARGE", `a payload has ${entry.payload.length} bytes, at most ${MAX_PAYLOAD_BYTES}`);
+      if (entry.payload.length > MAX_PAYLOAD_BYTES)
+        throw new TidemarkError("TM-JOURNAL-TOO-LARGE", `a payload has ${entry.payload.length} bytes, at most ${MAX_PAYLOAD_BYTES}`);
     }
     const failure = this.#failures.shift();
     if (failure?.kind === "full") throw new TidemarkError("TM-JOURNAL-FULL", "append refused: the journal is full");
-    if (this.#bytes + bytes > this.#quotaBytes) throw new TidemarkError("TM-JOURNAL-FULL", `append of ${bytes} bytes refused: ${this.#bytes} of ${this.#quotaBytes} are used`);
+    if (this.#bytes + bytes > this.#quotaBytes)
+      throw new TidemarkError("TM-JOURNAL-FULL", `append of ${bytes} bytes refused: ${this.#bytes} of ${this.#quotaBytes} are used`);
     this.#bytes += bytes;
     return failure;
   }
