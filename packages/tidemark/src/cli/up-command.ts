@@ -48,6 +48,7 @@ export function upCommand(context: CommandContext): Command {
 }
 
 async function runInForeground(terminal: Terminal, place: Place, config: Config): Promise<number> {
+  await refuseSecond(config);
   printHead(terminal, place, config);
   const print = (happening: RoleHappening): void => printHappening(terminal, happening);
   return supervise(place, config, {
@@ -122,8 +123,7 @@ async function untilAllServe(config: Config, isOver: () => boolean): Promise<voi
 
 async function detach(terminal: Terminal, job: { place: Place; config: Config; timeoutMs: number }): Promise<number> {
   const { place, config } = job;
-  const running = await readLivingRun(config.stateDir);
-  if (running !== undefined) throw new TidemarkError("TM-PLATFORM-ALREADY-UP", `start in ${config.stateDir}: the supervisor with pid ${running.supervisor.pid} uses it`);
+  await refuseSecond(config);
   printHead(terminal, place, config);
   const log = logPath(config.stateDir, "supervisor");
   mkdirSync(dirname(log), { recursive: true });
@@ -152,6 +152,12 @@ async function detach(terminal: Terminal, job: { place: Place; config: Config; t
   if (outcome !== "up") throw new TidemarkError(outcome.code as ErrorCode, outcome.message, { hint: outcome.hint });
   printUp(terminal, config, { tookMs: systemClock.monotonicMs() - startedMs, stopWith: "tidemark down" });
   return EXIT.ok;
+}
+
+/** Said before anything is printed or started; the lock of the state folder decides where two start at once. */
+async function refuseSecond({ stateDir }: Config): Promise<void> {
+  const running = await readLivingRun(stateDir);
+  if (running !== undefined) throw new TidemarkError("TM-PLATFORM-ALREADY-UP", `start in ${stateDir}: the supervisor with pid ${running.supervisor.pid} uses it`);
 }
 
 function supervisorLogger(stateDir: string): Logger {

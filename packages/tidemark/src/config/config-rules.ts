@@ -24,7 +24,7 @@ export type IsSound = (...path: string[]) => boolean;
 /** What is wrong beyond the schema, as far as the parts that a rule looks at fit it: so that all problems come at once. */
 export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
   const findings: Finding[] = [];
-  const storesSound = isSound("stores");
+  const storesSound = isSound("stores") && file.stores !== undefined;
   if (storesSound && isSound("gateway") && isSound("control")) findings.push(...checkListeners(file));
   if (isSound("journal")) findings.push(...checkJournal(file));
   if (isSound("gateway")) findings.push(...checkGateway(file));
