@@ -18,7 +18,7 @@ import { FOLLOW_NOBODY, followSettings, isMarkedStandby, makeStandby, writePassf
 import type { Upstream } from "@tidemark/postgres/make-standby";
 import { reachablePlace } from "@tidemark/postgres/reachable-place";
 import { ReplicationClient } from "@tidemark/postgres/replication-client";
-import { replaceFile, syncFolder } from "@tidemark/postgres/server-settings";
+import { replaceFile, syncFolder, writeSettings } from "@tidemark/postgres/server-settings";
 import type { ServerSettings } from "@tidemark/postgres/server-settings";
 import type { PostgresUser } from "@tidemark/postgres/unprivileged-user";
 import { choosePostgresUser } from "@tidemark/postgres/unprivileged-user";
@@ -146,19 +146,22 @@ export class PostgresNode {
 
   /** Copies the running primary. What stands in the way has been put aside before. */
   async clone(from: NodeConfig, signal: AbortSignal): Promise<void> {
-    const identity = newIdentity(this.world.node.name, this.world.random);
+    const file: NodeFile = { formatVersion: 1, node: this.world.node.name, identity: newIdentity(this.world.node.name, this.world.random) };
     await takeBaseBackup({
       from: this.loginTo(from, signal),
       targetDir: this.server.dataDir,
       label: `tidemark ${this.world.node.name}`,
       user: this.#user,
-      slot: identity,
+      slot: file.identity,
       signal,
+      // Before the copy takes its place: it must never be found there as a primary, or under another's identity.
+      prepare: async (folder) => {
+        await this.#mark(folder, {});
+        await writeNodeFile(folder, file, this.#user);
+      },
     });
-    await this.write({ formatVersion: 1, node: this.world.node.name, identity });
+    this.#file = file;
     this.follows = undefined;
-    // standby.signal and the settings of a standby are part of the copy being usable at all: without them it would start as a primary.
-    await this.#mark({});
   }
 
   /** Keeps diverged data as evidence beside the place, the newest one only. */
@@ -190,7 +193,7 @@ export class PostgresNode {
 
   /** Starts as a standby, of `upstream` or of nobody. Resolves when it accepts sessions. */
   async startStandby(upstream: { node: NodeConfig; key: string } | undefined): Promise<void> {
-    await this.#mark(upstream === undefined ? {} : await this.#upstreamSettings(upstream.node));
+    await this.#mark(this.server.dataDir, upstream === undefined ? {} : await this.#upstreamSettings(upstream.node));
     this.follows = upstream?.key ?? "nobody";
     await this.server.start({ awaitReady: "standby", timeoutMs: START_TIMEOUT_MS });
   }
@@ -216,10 +219,10 @@ export class PostgresNode {
   }
 
   /** A standby's settings are closed from its first start, so that after a promotion no commit returns before the policy allows it (R2). */
-  async #mark(upstream: ServerSettings): Promise<void> {
+  async #mark(dataDir: string, upstream: ServerSettings): Promise<void> {
     const nobody: Upstream = { host: "127.0.0.1", port: 1, user: REPLICATION_USER, passfile: this.#passfile, applicationName: "nobody" };
-    await makeStandby(this.server.dataDir, { upstream: nobody, settings: this.#settings(CLOSED_SET), user: this.#user });
-    await this.server.configure({ ...this.#settings(CLOSED_SET), ...FOLLOW_NOBODY, ...upstream });
+    await makeStandby(dataDir, { upstream: nobody, settings: this.#settings(CLOSED_SET), user: this.#user });
+    await writeSettings(dataDir, { ...this.#settings(CLOSED_SET), ...FOLLOW_NOBODY, ...upstream }, this.#user);
   }
 
   async #upstreamSettings(primary: NodeConfig): Promise<ServerSettings> {
