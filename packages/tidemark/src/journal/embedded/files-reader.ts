@@ -119,6 +119,8 @@ export class FilesReader implements JournalReader {
       const size = measureRecord(bytes, at, end, this.#seed);
       if (size === NO_RECORD) {
         const sector = toSector(place.offset + at) - place.offset;
+        // The chunk ends within the zeros behind a group: the next one begins here and holds them whole.
+        if (sector > end && at > 0 && place.offset + end < segment.header.segmentBytes) break;
         if (sector > end || !isZero(bytes, at, sector)) return { place: here(), room, problem: await this.#damage(here(), want.upTo) };
         if (sector === at) return await this.#nextSegment(here(), room, want.upTo);
         at = sector;
