@@ -68,7 +68,8 @@ export async function prove(options: ProveOptions, progress: ProgressListener, s
     return { report, configuration, ...(keep ? { kept: { configFile: stack.configFile, stateDir: stack.stateDir } } : {}) };
   } finally {
     load?.kill();
-    if (!keep) await tearDown(stack, progress, signal.aborted);
+    if (keep) stack.release();
+    else await tearDown(stack, progress, signal.aborted);
   }
 }
 

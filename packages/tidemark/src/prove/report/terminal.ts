@@ -36,8 +36,8 @@ export function renderVerdict(
       ...noted(
         {
           head: `  ${label.padEnd(LABEL)}`,
-          value: value.padStart(COUNT),
-          note: `target ${target}${word}; ${method}`,
+          value: (met === undefined ? "–" : value).padStart(COUNT),
+          note: met === undefined ? method : `target ${target}${word}; ${method}`,
           tone: met === false ? "bad" : met === undefined ? "warn" : "good",
         },
         look,

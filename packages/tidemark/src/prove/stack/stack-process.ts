@@ -11,6 +11,8 @@ export interface StackProcess {
   readonly pid: number;
   /** Rejects when it ends; never resolves. */
   readonly ended: Promise<never>;
+  /** Lets this process end while the stack goes on. */
+  release(): void;
 }
 
 /** How many last lines of the supervisor's output an error shows. */
@@ -48,7 +50,7 @@ export function startStack(folder: string, mark: string): StackProcess {
     );
   });
   ended.catch(() => undefined); // Whoever waits races against it; after a fault nobody does.
-  return { pid, ended };
+  return { pid, ended, release: () => child.unref() };
 }
 
 /** The end of a log, for an error message. */

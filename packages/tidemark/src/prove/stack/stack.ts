@@ -192,6 +192,11 @@ export class Stack implements FaultScene {
     await this.processes.end();
   }
 
+  /** Lets the stack go on when this process ends. */
+  release(): void {
+    this.#process?.release();
+  }
+
   /** Kills everything at once, without an orderly stop. */
   async kill(): Promise<void> {
     this.#process = undefined;
