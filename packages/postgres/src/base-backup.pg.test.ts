@@ -94,7 +94,7 @@ describe("a base backup", () => {
     await untilSynchronous(other, "standby1");
     const confirmedEarly = await early.stop();
     const late = startLoad(other);
-    await expect.poll(async () => (await rowsOf(other)).size).toBeGreaterThan(confirmedEarly.length + 20);
+    await expect.poll(async () => (await rowsOf(other)).size, { timeout: 20_000 }).toBeGreaterThan(confirmedEarly.length + 20);
     await other.server.kill();
     const confirmed = [...confirmedEarly, ...(await late.stop())];
     await standby.server.promote();

@@ -3,7 +3,7 @@
 // driver, not through this.
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, isIP } from "node:net";
 import type { ConnectionOptions as TlsOptions } from "node:tls";
 import { connect as connectTls } from "node:tls";
 import type { Clock } from "@tidemark/kernel/clock";
@@ -251,7 +251,8 @@ async function openSocket(login: ReplicationLogin, deadlineMs: number): Promise<
     if (answer.toString("latin1") !== "S")
       throw new TidemarkError("TM-PG-CONNECTION", `connected to ${login.host}:${login.port}: the server does not offer TLS`);
     socket.removeAllListeners();
-    const secure = connectTls({ servername: login.host, ...login.tls, socket });
+    // A certificate is checked against the host in any case; only a name may stand in the TLS greeting (RFC 6066).
+    const secure = connectTls({ host: login.host, ...(isIP(login.host) === 0 ? { servername: login.host } : {}), ...login.tls, socket });
     await settled(secure, "secureConnect");
     return secure;
   } catch (error) {

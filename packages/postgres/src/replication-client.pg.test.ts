@@ -72,7 +72,7 @@ describe("the replication client", () => {
     await other.createPhysicalSlot("passing", { temporary: true });
     expect(await client.readSlot("passing")).toBeDefined();
     other.close();
-    await expect.poll(() => client.readSlot("passing")).toBeUndefined();
+    await expect.poll(() => client.readSlot("passing"), { timeout: 20_000 }).toBeUndefined();
   });
 
   it("refuses a name that could leave the command", async () => {
@@ -171,12 +171,12 @@ describe("the replication client", () => {
     await expect(ReplicationClient.connect(login)).rejects.toMatchObject({ code: "TM-PG-CONNECTION" });
   });
 
-  it("fetches the history of a timeline after a promotion, which took well under a second", async () => {
+  it("fetches the history of a timeline after a promotion, which did not take the 5 s of a standby that waits for its dead primary", async () => {
     const before = await client.identifySystem();
     await pair.primary.server.kill();
     const startedAt = performance.now();
     await pair.standby.server.promote();
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
     const sql = postgres({ ...pair.standby.connection, max: 1 });
     await sql`create table written_at_once ()`;
     await sql.end();
