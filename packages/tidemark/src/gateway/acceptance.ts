@@ -50,7 +50,13 @@ export type Decision =
   /** New, or a duplicate of one that is not durable yet: its group's promise decides. */
   | { readonly kind: "pending"; readonly write: AcceptedWrite; readonly duplicate: boolean }
   /** A duplicate of a record in the journal. */
-  | { readonly kind: "remembered"; readonly sequence: bigint; readonly idempotencyKey: string };
+  | {
+      readonly kind: "remembered";
+      readonly sequence: bigint;
+      readonly acceptedAtMs: number;
+      readonly command: CompiledCommand;
+      readonly key: string;
+    };
 
 interface Acceptable {
   readonly command: CompiledCommand;
@@ -133,7 +139,13 @@ export class Acceptance {
     const remembered = this.#window.find(digest, content, facts.nowMs);
     if (remembered !== undefined) {
       return remembered.sameContent
-        ? { kind: "remembered", sequence: remembered.sequence, idempotencyKey: write.idempotencyKey }
+        ? {
+            kind: "remembered",
+            sequence: remembered.sequence,
+            acceptedAtMs: remembered.acceptedAtMs,
+            command: write.command,
+            key: write.key,
+          }
         : reused(write, read.line);
     }
     const frozenId = uuidV7(facts.nowMs, this.#random);

@@ -173,6 +173,18 @@ describe("stop-key: what waits behind a refused write", () => {
     await expect.poll(story).toContainEqual("w15>7");
   });
 
+  test("is followed by a write whose parking was journalled while the replay was", async () => {
+    await it.post(pay());
+    it.journal.hold();
+    const replay = it.request("POST", `/v1/dead-letters/${id(1)}/replay`);
+    await expect.poll(() => it.journal.waiting).toBe(1);
+    it.applier("orders").verdict((await records())[6]?.partition ?? 0, "7", "parked");
+    await expect.poll(() => it.journal.waiting).toBe(2);
+    it.journal.release();
+    await replay;
+    await expect.poll(story).toContainEqual("w15>7");
+  });
+
   test("waits on when the replay is refused again", async () => {
     await it.request("POST", `/v1/dead-letters/${id(1)}/replay`);
     await judged(7, "rejected");

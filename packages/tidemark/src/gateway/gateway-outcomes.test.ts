@@ -139,6 +139,17 @@ describe("GET /v1/writes/:id", () => {
     expect(await look("w_01890a5d_1")).toMatchObject({ id: "w_01890a5d_1", status: "applied", trimmed: true });
   });
 
+  test("and so does a repeat of its key, which is remembered longer", async () => {
+    const write = order();
+    const first = await it.post(write);
+    await it.post(order());
+    it.journal.markTrimSafe(it.journal.extent().durable);
+    it.journal.trim(1n as never);
+    const { status, json } = await it.post(write);
+    expect(status).toBe(200);
+    expect(json).toEqual({ ...first.json, frozenId: null, status: "applied", applied: expect.any(Object) as unknown, trimmed: true });
+  });
+
   test.each(["w_01890a5d_2", "w_ffffffff_1", "w_01890a5d_0", "w_01890a5d_1x", "nonsense"])("answers 404 for %s", async (id) => {
     await it.post(order());
     expect(await it.request("GET", `/v1/writes/${id}`)).toMatchObject({ status: 404, json: { code: "TM-GATEWAY-NOT-FOUND" } });

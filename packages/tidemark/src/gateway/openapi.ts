@@ -86,7 +86,11 @@ const receipt = {
     journal: { ...text, format: "uuid" },
     partition: { type: "integer" },
     sequence: { ...text, description: "Place in the journal, a 64-bit decimal." },
-    frozenId: { ...text, format: "uuid", description: "The value of :id in the command's statements." },
+    frozenId: {
+      type: ["string", "null"],
+      format: "uuid",
+      description: "The value of :id in the command's statements. null in the answer to a repeat whose record the journal has forgotten.",
+    },
     acceptedAt: { ...time, description: "The value of :accepted_at in the command's statements." },
     keyRememberedUntil: {
       ...time,

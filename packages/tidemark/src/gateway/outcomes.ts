@@ -49,8 +49,9 @@ interface Waiter {
 
 interface Lane {
   upTo: bigint;
-  batches: Batch[];
-  waiters: Set<Waiter>;
+  /** In order of arrival: after a failover a later one covers again what an earlier one did, and it counts. */
+  readonly batches: Batch[];
+  readonly waiters: Set<Waiter>;
 }
 
 /**
@@ -74,7 +75,6 @@ export class Outcomes {
   applied(message: AppliedMessage): void {
     const lane = this.#lane(message.store, message.partition);
     const upTo = BigInt(message.upTo);
-    if (upTo < lane.upTo) lane.batches = lane.batches.filter((batch) => batch.upTo <= upTo);
     const { lsn, timeline, epoch, committedAtMs, provisional } = message;
     // The first word after a start covers what an earlier process applied, in commits that nobody knows any more.
     const from = lane.upTo === -1n ? upTo : lane.upTo < upTo ? lane.upTo : upTo;

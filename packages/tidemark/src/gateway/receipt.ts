@@ -9,7 +9,8 @@ export interface ReceiptFacts {
   readonly sequence: bigint;
   readonly partition: number;
   readonly acceptedAtMs: number;
-  readonly frozenId: string;
+  /** Undefined where the journal has forgotten the record. */
+  readonly frozenId: string | undefined;
   readonly command: string;
   readonly store: string;
 }
@@ -47,7 +48,7 @@ export class ReceiptWriter {
     const words = this.#stores.get(facts.store)?.members ?? "";
     return (
       `"id":"${this.#prefix}${facts.sequence}","command":${JSON.stringify(facts.command)},"journal":"${this.#journalId}","partition":${facts.partition},` +
-      `"sequence":"${facts.sequence}","frozenId":"${facts.frozenId}",${this.#times(facts.acceptedAtMs)},${words}`
+      `"sequence":"${facts.sequence}","frozenId":${facts.frozenId === undefined ? "null" : `"${facts.frozenId}"`},${this.#times(facts.acceptedAtMs)},${words}`
     );
   }
 

@@ -3,6 +3,7 @@ import { hasCode } from "@tidemark/kernel/errors";
 import type { Sequence } from "@tidemark/kernel/brands";
 import type { Config } from "../config/config.ts";
 import type { AppendedRecord, Journal, JournalRecord } from "../journal/journal.ts";
+import { partitionOfKey } from "../journal/partition-of-key.ts";
 import type { Acceptance, AcceptedWrite, AppendGroup, Decision } from "./acceptance.ts";
 import type { CompiledCommand } from "./command-catalogue.ts";
 import type { Outcome, Outcomes, WritePlace } from "./outcomes.ts";
@@ -197,8 +198,15 @@ export class WriteService {
         );
       return await this.#answer(this.factsOf(record), request);
     } catch (error) {
-      return problemResult(problemOf(error, { line: request.line }));
+      return hasCode(error, "TM-JOURNAL-TRIMMED") ? this.#forgotten(decision) : problemResult(problemOf(error, { line: request.line }));
     }
+  }
+
+  /** The key is remembered longer than its record: what the journal has forgotten is in every demanded copy, or was settled (TRIM-SAFE). */
+  #forgotten({ sequence, acceptedAtMs, command, key }: Extract<Decision, { kind: "remembered" }>): WriteResult {
+    const partition = partitionOfKey(key, this.#parts.journal.partitions);
+    const facts: ReceiptFacts = { sequence, partition, acceptedAtMs, frozenId: undefined, command: command.name, store: command.store };
+    return { status: 200, json: `{${this.#parts.receipts.members(facts)},${appliedMembers({ kind: "applied" })},"trimmed":true}` };
   }
 
   /** The record at `sequence` when it is a durable write, undefined otherwise. Rejects with TM-JOURNAL-TRIMMED when it is forgotten. */
