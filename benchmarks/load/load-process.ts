@@ -1,5 +1,5 @@
 // The load generator: a process of its own, so that its work is not counted as the contender's. Takes a LoadPlan as its
-// only argument (JSON) and prints one LoadResult (JSON) on standard output.
+// only argument (JSON); prints "measuring" when the measurement begins, and at its end one LoadResult (JSON).
 import { Latencies } from "./latencies.ts";
 import type { LoadDriver, LoadPlan, LoadResult } from "./driver.ts";
 
@@ -39,6 +39,11 @@ async function run(plan: LoadPlan): Promise<LoadResult> {
   let cpuAtStart: NodeJS.CpuUsage | undefined;
   const mostWrites = plan.mostWrites ?? Infinity;
 
+  setTimeout(() => {
+    cpuAtStart = process.cpuUsage();
+    process.stdout.write("measuring\n");
+  }, plan.warmupMs);
+
   const writer = async (index: number): Promise<void> => {
     let dueMs = startMs + (intervalMs * index) / plan.writers;
     for (;;) {
@@ -49,7 +54,6 @@ async function run(plan: LoadPlan): Promise<LoadResult> {
       }
       const beganMs = performance.now();
       if (beganMs >= endMs || acknowledged >= mostWrites || refused >= MOST_REFUSALS) return;
-      if (cpuAtStart === undefined && beganMs >= measureFromMs) cpuAtStart = process.cpuUsage();
       const first = next;
       next += driver.ordersPerWrite;
       try {

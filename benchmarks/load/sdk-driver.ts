@@ -8,7 +8,10 @@ export async function sdkDriver(target: Extract<LoadTarget, { driver: "sdk" }>):
     ordersPerWrite: 1,
     write: async (_writer, first) => {
       const order = orderNumber(first);
-      await client.write("place-order", order as unknown as Record<string, unknown>, { key: order.customer, idempotencyKey: order.order_id });
+      await client.write("place-order", order as unknown as Record<string, unknown>, {
+        key: order.customer,
+        idempotencyKey: order.order_id,
+      });
     },
     close: () => client.close(),
   };

@@ -46,7 +46,7 @@ const MOST_KEY_CHARACTERS = 255;
 const ASSUMED_WINDOW_MS = 600_000;
 
 export interface ClientOptions {
-  /** Where the gateway is: `http://127.0.0.1:7070`. A path is kept as a prefix. */
+  /** Where the gateway is: `http://127.0.0.1:7400`. A path is kept as a prefix. */
   readonly url: string;
   /** The bearer token. Never shown in errors or inspection. */
   readonly token: string;

@@ -21,7 +21,7 @@ describe("docs/sdk.md", () => {
       const url = await gateway.listen();
       writeFileSync(
         join(folder, "example.mts"),
-        code.replace('"@tidemark/client"', JSON.stringify(SOURCE)).replace("http://127.0.0.1:7070", url),
+        code.replace('"@tidemark/client"', JSON.stringify(SOURCE)).replace("http://127.0.0.1:7400", url),
       );
       const child = spawn(process.execPath, [join(folder, "example.mts")], {
         env: { TIDEMARK_TOKEN: "t", NODE_OPTIONS: "--disable-warning=ExperimentalWarning" },

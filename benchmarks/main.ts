@@ -1,0 +1,78 @@
+// `npm run bench`: measures Tidemark beside what people use today, in one run, on one disk, with fsync on. docs/benchmarks.md
+// says how and keeps the last run.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { readOptions, USAGE, type BenchOptions } from "./bench-options.ts";
+import { measureFailover } from "./failover.ts";
+import { describeMachine } from "./machine.ts";
+import { measureMemory } from "./memory.ts";
+import { renderReport, type BenchReport } from "./report.ts";
+import { BenchStack } from "./stack/bench-stack.ts";
+import { Suite } from "./suite.ts";
+
+const PAGE = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
+const [BEGIN, END] = ["<!-- begin of the last run -->", "<!-- end of the last run -->"];
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+async function measure(options: BenchOptions, folder: string): Promise<BenchReport> {
+  const base = {
+    at: new Date().toISOString(),
+    rounds: options.rounds,
+    seconds: options.measureMs / 1_000,
+    machine: describeMachine(folder),
+  };
+  const suite = options.noTable ? undefined : await new Suite({ options, folder, say }).run();
+  const memory = options.memory ? await withStack(join(folder, "memory"), (stack) => measureMemory(stack, say)) : undefined;
+  const failover = options.failover ? await measureFailover(folder, say) : undefined;
+  return {
+    ...base,
+    ...(suite === undefined ? {} : { suite }),
+    ...(memory === undefined ? {} : { memory }),
+    ...(failover === undefined ? {} : { failover }),
+  };
+}
+
+async function withStack<T>(folder: string, work: (stack: BenchStack) => Promise<T>): Promise<T> {
+  const stack = await BenchStack.start(folder);
+  try {
+    return await work(stack);
+  } finally {
+    await stack.close();
+  }
+}
+
+function writePage(text: string): void {
+  const page = readFileSync(PAGE, "utf8");
+  const [before = "", rest = ""] = page.split(BEGIN);
+  const after = rest.split(END)[1] ?? "";
+  writeFileSync(PAGE, `${before}${BEGIN}\n\n${text}\n${END}${after}`);
+}
+
+async function main(): Promise<number> {
+  let options: BenchOptions | "help";
+  try {
+    options = readOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
+    return 64;
+  }
+  if (options === "help") {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const folder = mkdtempSync(join(options.dir, "tidemark-bench-"));
+  try {
+    const report = await measure(options, folder);
+    const text = renderReport(report);
+    process.stdout.write(text);
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+    if (options.write) writePage(text);
+    return 0;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = await main();
