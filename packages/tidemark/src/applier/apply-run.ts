@@ -123,8 +123,8 @@ export class ApplyRun implements RunControl {
     const session = this.#barrierSession;
     // A verdict that is being journalled must be known before its write could be tried again (R13).
     await desk.idle();
-    const { epoch } = this.reign;
-    const positions = await loadPositions(session, { epoch, durable: frontier.durable, announcer, reader });
+    const commit = this.#barrier.commit.bind(this.#barrier);
+    const positions = await loadPositions(session, { commit, durable: frontier.durable, announcer, reader });
     this.board.load(positions, announcer.partitions());
     this.#healingFrom = this.board.lowest();
     this.board.letters = new DeadLetterBook(await session.pendingLetters(reader.id));

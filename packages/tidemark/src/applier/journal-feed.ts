@@ -92,8 +92,7 @@ export class JournalFeed {
       return await this.#reader.read(from as Sequence, upTo as Sequence, READ_LIMITS);
     } catch (cause) {
       if (hasCode(cause, "TM-JOURNAL-TRIMMED")) {
-        const oldest = cause.details["oldest"];
-        const end = typeof oldest === "bigint" || typeof oldest === "number" ? BigInt(oldest) - 1n : undefined;
+        const end = cause.details["upTo"];
         throw new TidemarkError(
           "TM-APPLIER-NEEDED-TRIMMED",
           `records from ${from}${end === undefined ? "" : ` to ${end}`} are needed and no longer in journal ${this.#reader.id}`,

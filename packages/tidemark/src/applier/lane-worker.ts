@@ -4,13 +4,12 @@ import { assert, TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
 import type { VerdictPayload } from "../gateway/write-payload.ts";
 import type { RunControl } from "./apply-world.ts";
 import { buryStep, planBatch, type Plan, type PlanContext } from "./batch-planner.ts";
+import { watched } from "./commit-watch.ts";
 import type { ApplyOutcome, BuryStep, DatabaseSession, SettleStep, Step } from "./database.ts";
 import type { PartitionLane } from "./partition-lane.ts";
 import type { Trouble } from "./trouble-table.ts";
 import type { Wakeup } from "./wakeup.ts";
 
-/** A transaction that has no answer after so long is shown as waiting, ms. It is not cancelled (R14). */
-export const COMMIT_WAITS_AFTER_MS = 2_000;
 /** Delays up to this are not shown, ms. */
 const SHOWN_DELAY_MS = 100;
 /** Verdicts asked for at one time by one lane. */
@@ -94,10 +93,8 @@ export class LaneWorker {
   async #apply(lane: PartitionLane, plan: ApplyPlan, judgeable: boolean): Promise<boolean> {
     const { world, reign } = this.#run;
     const startedMs = world.clock.monotonicMs();
-    const hangs = world.clock.setTimer(COMMIT_WAITS_AFTER_MS, () => this.#sayHanging(lane), { keepAlive: false });
     const unit = { journal: world.reader.id, epoch: reign.epoch, moves: [lane.move(plan.to)], steps: plan.steps };
-    const outcome = await this.#session.apply(unit);
-    hangs.clear();
+    const outcome = await watched(world, `the transaction of partition ${lane.partition}`, this.#session.apply(unit));
     switch (outcome.kind) {
       case "committed":
         this.#committed(lane, plan, { ...outcome, tookMs: world.clock.monotonicMs() - startedMs });
@@ -233,16 +230,13 @@ export class LaneWorker {
       world.announcer.state({ state: "waiting", code, message, sinceMs: world.clock.wallMs() });
     }
     void sleep(world.clock, delayMs, over).then(
-      () => this.#run.wake(),
+      () => {
+        // Not left to the comparison of clocks: a timer may fire a fraction early, and nothing would wake the lane again.
+        lane.notBeforeMs = 0;
+        this.#run.wake();
+      },
       () => undefined, // the run is over
     );
-  }
-
-  #sayHanging(lane: PartitionLane): void {
-    if (this.#run.isOver) return;
-    const { announcer, clock } = this.#run.world;
-    const message = `the transaction of partition ${lane.partition} has had no answer for ${COMMIT_WAITS_AFTER_MS} ms: no copy confirms it, or it waits for a lock`;
-    announcer.state({ state: "waiting", code: "TM-APPLIER-COMMIT-WAITS", message, sinceMs: clock.wallMs() });
   }
 }
 

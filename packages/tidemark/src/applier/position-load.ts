@@ -1,8 +1,8 @@
-import type { Epoch, Sequence } from "@tidemark/kernel/brands";
+import type { Sequence } from "@tidemark/kernel/brands";
 import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
 import type { JournalReader } from "../journal/journal.ts";
 import type { Announcer } from "./announcer.ts";
-import { DatabaseError, type DatabaseSession, type PositionRow } from "./database.ts";
+import { DatabaseError, type ApplyOutcome, type DatabaseSession, type PositionMove, type PositionRow } from "./database.ts";
 import { BASE_PARTITION } from "./schema.ts";
 
 /** The positions of the newest generation. */
@@ -14,7 +14,8 @@ export interface LoadedPositions {
 }
 
 interface LoadContext {
-  readonly epoch: Epoch;
+  /** Commits a barrier with these moves. */
+  readonly commit: (moves: readonly PositionMove[]) => Promise<ApplyOutcome>;
   readonly durable: Sequence;
   readonly announcer: Announcer;
   readonly reader: JournalReader;
@@ -47,16 +48,12 @@ export async function loadPositions(session: DatabaseSession, context: LoadConte
 }
 
 async function meetJournal(session: DatabaseSession, context: LoadContext): Promise<LoadedPositions> {
-  const { epoch, announcer, reader } = context;
+  const { announcer, reader } = context;
   const journal = reader.id;
   const others = await session.otherJournals(journal);
   await checkBeginning(context);
   const start = 0n as Sequence;
-  const outcome = await session.barrier({
-    journal,
-    epoch,
-    moves: [{ generation: 1, partition: BASE_PARTITION, from: undefined, to: start }],
-  });
+  const outcome = await context.commit([{ generation: 1, partition: BASE_PARTITION, from: undefined, to: start }]);
   if (outcome.kind !== "committed") throw new DatabaseError(outcome.trouble);
   if (others.length > 0) {
     announcer.incident(
@@ -78,13 +75,13 @@ async function checkBeginning(context: LoadContext): Promise<void> {
       throw new TidemarkError("TM-APPLIER-JOURNAL-UNREADABLE", `reading the first record of journal ${context.reader.id} failed`, {
         cause,
       });
-    const oldest = cause.details["oldest"];
+    const end = cause.details["upTo"];
     throw new TidemarkError(
       "TM-APPLIER-NEEDED-TRIMMED",
-      `the database has never seen journal ${context.reader.id}, whose records from 1${oldest === undefined ? "" : ` to ${BigInt(oldest) - 1n}`} are trimmed`,
+      `the database has never seen journal ${context.reader.id}, whose records from 1${end === undefined ? "" : ` to ${end}`} are trimmed`,
       {
         cause,
-        details: { journal: context.reader.id, from: 1n },
+        details: { journal: context.reader.id, from: 1n, upTo: end },
       },
     );
   }

@@ -1,6 +1,7 @@
 import type { Sequence } from "@tidemark/kernel/brands";
 import { sleep } from "@tidemark/kernel/clock";
 import type { RunControl } from "./apply-world.ts";
+import { watched } from "./commit-watch.ts";
 import { DatabaseError, type ApplyOutcome, type CommitFacts, type DatabaseSession, type PositionMove } from "./database.ts";
 import type { PartitionLane } from "./partition-lane.ts";
 import { BASE_PARTITION } from "./schema.ts";
@@ -58,7 +59,8 @@ export class TrimBarrier {
 
   /** Commits a barrier with `moves`, in the run's epoch. */
   commit(moves: readonly PositionMove[]): Promise<ApplyOutcome> {
-    return this.#inTurn(() => this.#session.barrier({ journal: this.#run.world.reader.id, epoch: this.#run.reign.epoch, moves }));
+    const { world, reign } = this.#run;
+    return this.#inTurn(() => watched(world, "a barrier", this.#session.barrier({ journal: world.reader.id, epoch: reign.epoch, moves })));
   }
 
   #inTurn<T>(use: () => Promise<T>): Promise<T> {
@@ -101,6 +103,7 @@ export class TrimBarrier {
     for (const lane of lifted) lane.position = upTo;
     if (liftBase) run.board.base = upTo;
     this.#giveBack(lifted);
+    run.announceState();
     if (outcome.facts.proof === "cancelled") return this.ask();
     for (const [lane, position] of before) if (lane.unannounced && lane.position === position) run.announce(lane, outcome.facts);
     for (const lane of run.board.lanes.values()) if (lane.unannounced) this.#asked = true;

@@ -145,6 +145,8 @@ export interface HarnessOptions {
   readonly connections?: number;
   /** What connects the applier; default: straight to the server. */
   readonly at?: { readonly host: string; readonly port: number };
+  /** The test's own connection does not wait for copies. */
+  readonly local?: boolean;
   /** Wraps the port, to see or to spoil what goes through it. */
   readonly wrap?: (database: Database) => Database;
 }
@@ -169,7 +171,7 @@ export class ApplierHarness implements AsyncDisposable {
       username: connection.user,
       max: 4,
       onnotice: () => undefined,
-      connection: { application_name: "test" },
+      connection: { application_name: "test", ...(options.local === true ? { synchronous_commit: "local" } : {}) },
     });
   }
 
