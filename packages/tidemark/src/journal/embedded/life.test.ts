@@ -220,6 +220,28 @@ describe("the limits", () => {
   });
 });
 
+describe("another size of segments", () => {
+  it("is used from the next segment on, at whatever call the power goes while it changes", async () => {
+    for (let call = 1, came = true; came; call++) {
+      const disk = new SimulatedDisk({}, call);
+      const first = await disk.open();
+      await first.append([disk.entry(100)]);
+      await first.close();
+      disk.files.plan({ call, kind: "power-cut" });
+      const larger = { segmentBytes: 16_384, quotaBytes: 16_384 * 8 };
+      await disk.open(larger).catch((error: unknown) => {
+        if (!disk.files.isOff) throw error;
+      });
+      came = disk.files.isOff;
+      disk.files.powerOn();
+      const again = await disk.open(larger);
+      expect(await again.append(Array.from({ length: 3 }, () => disk.entry(10_000)))).toHaveLength(3);
+      await again.close();
+      expect(await verifyJournal({ directory: DIRECTORY, files: disk.files })).toMatchObject({ whole: true, records: 4 });
+    }
+  });
+});
+
 describe("one writer", () => {
   it("locks the second out, while it can be verified and dumped", async () => {
     const disk = new SimulatedDisk();

@@ -36,7 +36,7 @@ export async function openJournal(options: OpenJournalOptions): Promise<Journal>
   const lock = await files.lock(join(config.directory, LOCK_NAME));
   let journal: EmbeddedJournal | undefined;
   try {
-    const recovered = await recover(files, config.directory, { clock, random });
+    const recovered = await recover(files, config.directory, { clock, random, segmentBytes: config.segmentBytes });
     for (const torn of recovered.torn)
       logger.warn(
         { ...torn, directory: config.directory },

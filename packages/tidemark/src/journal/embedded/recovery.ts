@@ -22,7 +22,11 @@ export interface Recovered extends SegmentChain {
 const CHECKED_AT_OPENING_BYTES = 1_073_741_824;
 
 /** Reads the folder, or makes a new journal in an empty one. The caller holds the lock. */
-export async function recover(files: Files, directory: string, world: { clock: Clock; random: Random }): Promise<Recovered> {
+export async function recover(
+  files: Files,
+  directory: string,
+  world: { clock: Clock; random: Random; segmentBytes: number },
+): Promise<Recovered> {
   const manifest = (await readManifest(files, directory)) ?? (await makeManifest(files, directory, world));
   await removeLeftovers(files, directory, manifest);
   const chain = await followSegments(files, directory, manifest, {
@@ -33,7 +37,29 @@ export async function recover(files: Files, directory: string, world: { clock: C
   });
   for (const torn of chain.torn) await cut(files, directory, torn);
   await writeLastGroupAgain(files, directory, chain);
-  return { ...chain, manifest };
+  return await dropOtherSizes(files, directory, { ...chain, manifest }, world.segmentBytes);
+}
+
+/** Prepared segments of another size than is configured now are made anew: a record that is admitted must fit into each. */
+async function dropOtherSizes(files: Files, directory: string, recovered: Recovered, segmentBytes: number): Promise<Recovered> {
+  if (recovered.ready.every(({ bytes }) => bytes === segmentBytes)) return recovered;
+  const last = recovered.kept.at(-1);
+  const manifest: Manifest = {
+    ...recovered.manifest,
+    lastSegment: last?.number ?? recovered.manifest.firstSegment - 1,
+    lastSegmentBytes: last?.bytes ?? 0,
+  };
+  // Last to first, so that an interruption leaves no segment beyond the one that the manifest may have behind it.
+  for (const { number } of recovered.ready.toReversed()) {
+    await writeManifest(files, directory, {
+      ...manifest,
+      lastSegment: number - 1,
+      lastSegmentBytes: recovered.ready.find((ready) => ready.number === number - 1)?.bytes ?? manifest.lastSegmentBytes,
+    });
+    await files.remove(join(directory, segmentName(number)));
+    await files.syncDirectory(directory);
+  }
+  return { ...recovered, manifest, ready: [] };
 }
 
 async function makeManifest(files: Files, directory: string, world: { clock: Clock; random: Random }): Promise<Manifest> {
