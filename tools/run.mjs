@@ -19,6 +19,7 @@ const tasks = {
   knip: [[module_("knip/bin/knip.js")]],
   test: [[module_("vitest/vitest.mjs"), "run"]],
   bench: [[...source, "benchmarks/main.ts"]],
+  "error-docs": [[...source, "tools/generate-error-docs.ts"]],
   build: [[module_("typescript/bin/tsc"), "-b"]],
 };
 tasks.check = [...tasks.typecheck, ...tasks.lint, ...tasks["format-check"], ...tasks.knip, [module_("vitest/vitest.mjs"), "run", "--project", "tidy"]];
