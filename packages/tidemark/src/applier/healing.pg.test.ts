@@ -106,12 +106,16 @@ describe("healing", () => {
     await primary.server.start({ awaitReady: "accepting" });
     const [late] = await harness.write({ command: "add", key: "k3", args: { amount: 5 } });
     await harness.applied();
+    harness.gateway.tell({ type: "pause", paused: true });
     await primary.server.stop("fast");
     await rm(data, { recursive: true });
     await cp(`${primary.folder}/copy`, data, { recursive: true, preserveTimestamps: true });
     await chownLike(data, primary);
     await primary.server.start({ awaitReady: "accepting" });
-    await harness.admin`UPDATE account SET total = 999 WHERE key = 'k3'`.catch(() => harness.admin`UPDATE account SET total = 999 WHERE key = 'k3'`);
+    const hand = postgres({ ...primary.connection, username: primary.connection.user, max: 1 });
+    await hand`UPDATE account SET total = 999 WHERE key = 'k3'`;
+    await hand.end({ timeout: 1 });
+    harness.gateway.tell({ type: "pause", paused: false });
     await harness.gateway.until(() => harness.gateway.of("incident").length > 0);
     expect(harness.gateway.of("incident")).toMatchObject([{ sequence: String(late?.sequence), code: "TM-APPLIER-OUTCOME-CHANGED" }]);
     await harness.gateway.until(() => harness.gateway.of("verdict").length > 0);
