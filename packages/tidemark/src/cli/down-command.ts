@@ -32,7 +32,7 @@ export function downCommand(context: CommandContext): Command {
     .description("Stops the stack in order (the gateway drains, PostgreSQL stops, control ends) and waits until all has ended.")
     .addOption(new Option("--timeout <duration>", "how long to wait").argParser(durationOption).default(90_000, "90s"))
     .option("--json", "print what was done as JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark down\n  tidemark down --timeout 5m\n\nExit codes: 0 everything has ended · 69 nothing runs here · 75 not everything has ended yet")
+    .addHelpText("after", "\nExamples:\n  tidemark down\n  tidemark down --timeout 5m\n\nExit codes: 0 everything has ended · 69 nothing runs here · 75 not all has ended")
     .action(async (options: PlaceOptions & { timeout: number; json?: boolean }) => context.end(await takeDown(context.terminal, options)));
 }
 

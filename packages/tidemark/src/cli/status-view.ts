@@ -101,7 +101,7 @@ function describeFailover(event: Facts): string {
   const at = number(event["atMs"]);
   const took = number(event["totalMs"]);
   const lost = loss["bytes"] === undefined ? "" : `, ${text(loss["bytes"])} bytes of WAL given up`;
-  return `${text(event["kind"])} ${text(event["from"], "?")} to ${text(event["to"], "?")}, ${at === undefined ? UNKNOWN : new Date(at).toISOString().slice(0, 19).replace("T", " ")}${took === undefined ? "" : `, in ${formatDuration(took)}`}${lost}`;
+  return `${event["kind"] === "failover" ? "" : `${text(event["kind"])}: `}${text(event["from"], "?")} to ${text(event["to"], "?")}, ${at === undefined ? UNKNOWN : new Date(at).toISOString().slice(0, 19).replace("T", " ")}${took === undefined ? "" : `, in ${formatDuration(took)}`}${lost}`;
 }
 
 function describeGateway({ gateway, run }: StatusReport, layout: Layout): string[] {

@@ -58,15 +58,16 @@ export function wrap(text: string, columns: number, indent = ""): string {
     .map((paragraph) => {
       const lines: string[] = [];
       let line = "";
-      for (const word of paragraph.split(" ")) {
-        const room = columns - (lines.length === 0 ? 0 : indent.length);
+      const lead = /^ */.exec(paragraph)?.[0] ?? "";
+      for (const word of paragraph.slice(lead.length).split(" ")) {
+        const room = columns - (lines.length === 0 ? lead.length : indent.length);
         if (line !== "" && line.length + 1 + word.length > room) {
           lines.push(line);
           line = word;
         } else line = line === "" ? word : `${line} ${word}`;
       }
       lines.push(line);
-      return lines.join(`\n${indent}`);
+      return lead + lines.join(`\n${indent}`);
     })
     .join(`\n${indent}`);
 }
