@@ -97,7 +97,9 @@ export class Stack implements FaultScene {
 
   async #isReady(): Promise<boolean> {
     const route = await this.route();
-    if (route.state !== "open" || (this.#variant.required !== 0 && route.guarantee !== "synchronous")) return false;
+    // A reign begins closed: commits wait for nobody in particular, which is called synchronous too. A copy must be named.
+    const copied = route.guarantee === "synchronous" && route.demanded.length >= this.#variant.required;
+    if (route.state !== "open" || (this.#variant.required !== 0 && !copied)) return false;
     if (!(await this.gatewayAnswers())) return false;
     return this.withPrimary(async (sql) => {
       const [found] = await sql<
