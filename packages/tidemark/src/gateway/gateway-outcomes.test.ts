@@ -70,11 +70,11 @@ describe("Prefer: wait", () => {
       void answer.then(() => (early = true));
       await expect.poll(() => it.journal.waiting).toBe(1);
       expect(early).toBe(false);
-      expect((await it.request("GET", "/v1/writes/w_01890a5d_1")).json["status"]).toBe("journalled");
+      expect((await it.request("GET", "/v1/writes/w_099a8057_1")).json["status"]).toBe("journalled");
       it.journal.release();
       expect(await answer).toMatchObject({
         status,
-        json: { code: "TM-GATEWAY-REJECTED", detail: "orders_pkey", write: "w_01890a5d_1", retry: "never" },
+        json: { code: "TM-GATEWAY-REJECTED", detail: "orders_pkey", write: "w_099a8057_1", retry: "never" },
       });
       await expect.poll(() => it.applier("orders").sent.at(-1)).toEqual({ type: "verdict-recorded", request: 1, sequence: "2" });
     },
@@ -103,7 +103,7 @@ describe("a store that acknowledges once applied", () => {
   test("answers 504, outcome unknown, when the time is over; a repeat waits on for the same record", async () => {
     const write = book();
     const late = await it.post(write, { headers: { prefer: "wait=0.05" } });
-    expect(late).toMatchObject({ status: 504, json: { code: "TM-GATEWAY-NOT-APPLIED-YET", retry: "unknown", write: "w_01890a5d_1" } });
+    expect(late).toMatchObject({ status: 504, json: { code: "TM-GATEWAY-NOT-APPLIED-YET", retry: "unknown", write: "w_099a8057_1" } });
     const repeat = it.post(write);
     it.applier("ledger").applied((await journalled(1n)).partition, 1n);
     expect(await repeat).toMatchObject({ status: 200, json: { sequence: "1" } });
@@ -117,18 +117,18 @@ describe("GET /v1/writes/:id", () => {
   test("says journalled, then applied with its commit, then journalled again when a failover takes the position back", async () => {
     await it.post(order());
     const { partition } = await journalled(1n);
-    expect(await look("w_01890a5d_1")).toMatchObject({ status: "journalled", sequence: "1" });
+    expect(await look("w_099a8057_1")).toMatchObject({ status: "journalled", sequence: "1" });
     it.applier("orders").applied(partition, 0n);
     it.applier("orders").applied(partition, 1n);
-    expect(await look("w_01890a5d_1")).toMatchObject({ status: "applied", applied: { lsn: "0/5000" } });
+    expect(await look("w_099a8057_1")).toMatchObject({ status: "applied", applied: { lsn: "0/5000" } });
     it.applier("orders").applied(partition, 0n);
-    expect(await look("w_01890a5d_1")).toMatchObject({ status: "journalled" });
+    expect(await look("w_099a8057_1")).toMatchObject({ status: "journalled" });
   });
 
   test("does not make up a commit that it was not told (HONEST-NUMBER)", async () => {
     await it.post(order());
     it.applier("orders").applied((await journalled(1n)).partition, 1n);
-    expect(await look("w_01890a5d_1")).toMatchObject({ status: "applied", applied: { lsn: null, note: expect.any(String) } });
+    expect(await look("w_099a8057_1")).toMatchObject({ status: "applied", applied: { lsn: null, note: expect.any(String) } });
   });
 
   test("says applied and trimmed of what the journal has forgotten", async () => {
@@ -136,7 +136,7 @@ describe("GET /v1/writes/:id", () => {
     await it.post(order());
     it.journal.markTrimSafe(it.journal.extent().durable);
     it.journal.trim(1n as never);
-    expect(await look("w_01890a5d_1")).toMatchObject({ id: "w_01890a5d_1", status: "applied", trimmed: true });
+    expect(await look("w_099a8057_1")).toMatchObject({ id: "w_099a8057_1", status: "applied", trimmed: true });
   });
 
   test("and so does a repeat of its key, which is remembered longer", async () => {
@@ -150,7 +150,7 @@ describe("GET /v1/writes/:id", () => {
     expect(json).toEqual({ ...first.json, frozenId: null, status: "applied", applied: expect.any(Object) as unknown, trimmed: true });
   });
 
-  test.each(["w_01890a5d_2", "w_ffffffff_1", "w_01890a5d_0", "w_01890a5d_1x", "nonsense"])("answers 404 for %s", async (id) => {
+  test.each(["w_099a8057_2", "w_ffffffff_1", "w_099a8057_0", "w_099a8057_1x", "nonsense"])("answers 404 for %s", async (id) => {
     await it.post(order());
     expect(await it.request("GET", `/v1/writes/${id}`)).toMatchObject({ status: 404, json: { code: "TM-GATEWAY-NOT-FOUND" } });
   });
@@ -159,7 +159,7 @@ describe("GET /v1/writes/:id", () => {
     await it.post(order());
     it.applier("orders").verdict((await journalled(1n)).partition, "1", "rejected");
     await journalled(2n);
-    expect(await it.request("GET", "/v1/writes/w_01890a5d_2")).toMatchObject({ status: 404 });
+    expect(await it.request("GET", "/v1/writes/w_099a8057_2")).toMatchObject({ status: 404 });
   });
 });
 

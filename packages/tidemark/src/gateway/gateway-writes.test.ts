@@ -18,7 +18,7 @@ describe("a write", () => {
     const { status, json } = await it.post(order({ idempotencyKey: "k1" }));
     expect(status).toBe(202);
     expect(json).toMatchObject({
-      id: "w_01890a5d_1",
+      id: "w_099a8057_1",
       command: "orders.place",
       journal: it.journal.id,
       sequence: "1",

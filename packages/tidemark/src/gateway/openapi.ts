@@ -81,7 +81,7 @@ const receipt = {
     "status",
   ],
   properties: {
-    id: { ...text, description: "Names the write in this API: w_, the first 8 characters of the journal's UUID, _, the sequence." },
+    id: { ...text, description: "Names the write in this API: w_, the last 8 characters of the journal's UUID, _, the sequence." },
     command: text,
     journal: { ...text, format: "uuid" },
     partition: { type: "integer" },
