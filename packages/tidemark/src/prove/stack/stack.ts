@@ -98,7 +98,7 @@ export class Stack implements FaultScene {
   async #isReady(): Promise<boolean> {
     const route = await this.route();
     // A reign begins closed: commits wait for nobody in particular, which is called synchronous too. A copy must be named.
-    const copied = route.guarantee === "synchronous" && route.demanded.length >= this.#variant.required;
+    const copied = route.guarantee === "synchronous" && route.demanded.length >= (this.#variant.required ?? 1);
     if (route.state !== "open" || (this.#variant.required !== 0 && !copied)) return false;
     if (!(await this.gatewayAnswers())) return false;
     return this.withPrimary(async (sql) => {
