@@ -163,6 +163,36 @@ describe("the role", () => {
     expect(await journalledKeys()).toEqual([]);
   });
 
+  test("starts another applier when one is killed, and ends all of them with itself", async () => {
+    const stop = new AbortController();
+    let running: Promise<void> | undefined;
+    const url = await new Promise<string>((resolve, reject) => {
+      running = runGatewayRole({
+        config: testConfig({ stateDir }),
+        ...world,
+        signal: stop.signal,
+        onReady: (address) => resolve(address.url),
+      });
+      running.catch(reject);
+    });
+    const token = (await readSecret(join(stateDir, "test.token")))?.reveal();
+    const applier = async (): Promise<{ pid: number; state: string }> => {
+      const response = await fetch(`${url}/v1/status`, { headers: { authorization: `Bearer ${token}` } });
+      return ((await response.json()) as { stores: { orders: { applier: { pid: number; state: string } } } }).stores.orders.applier;
+    };
+    // There is no primary to be found: it says so, which is a sign of life.
+    await expect.poll(async () => (await applier()).state, { timeout: 10_000 }).toBe("waiting");
+    const { pid } = await applier();
+    process.kill(pid, "SIGKILL");
+    await expect
+      .poll(applier, { timeout: 10_000 })
+      .toMatchObject({ state: "waiting", pid: expect.not.toSatisfy((other) => other === pid) as unknown });
+    const second = (await applier()).pid;
+    stop.abort();
+    await running;
+    expect(() => process.kill(second, 0)).toThrow("ESRCH");
+  });
+
   test("says which port is taken, and leaves the journal unlocked", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => taken.once("listening", resolve));
