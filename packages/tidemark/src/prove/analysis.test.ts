@@ -22,7 +22,7 @@ const acknowledged = (order: string, at: { partition?: number; sequence?: number
     kind: "acknowledged",
     receipt: {
       id: `id-${order}`,
-      frozenId: "f",
+      frozenId: `id-${order}`,
       journal: at.journal ?? "j",
       partition: at.partition ?? 0,
       sequence: String(at.sequence ?? 1),

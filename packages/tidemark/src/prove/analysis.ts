@@ -10,13 +10,13 @@ import type { Verdict } from "./verdict/verdict.ts";
 /** An order that stood acknowledged for longer than this without being committed shows that the applier was behind. */
 const LATE_MS = 250;
 
-/** Ids of the acknowledged orders that were not applied when the journal was taken away. */
+/** Frozen ids of the acknowledged orders that were not applied when the journal was taken away. */
 export function doomedIds(ledger: readonly LedgerEntry[], injected: Injected): Set<string> | undefined {
   const lost = injected.positionsAtLoss;
   if (lost === undefined) return undefined;
   const ids = ledger.flatMap(({ answer }) => {
     if (answer?.kind !== "acknowledged" || answer.receipt.journal !== lost.journal) return [];
-    return BigInt(answer.receipt.sequence) > positionOf(lost, answer.receipt.partition) ? [answer.receipt.id] : [];
+    return BigInt(answer.receipt.sequence) > positionOf(lost, answer.receipt.partition) ? [answer.receipt.frozenId] : [];
   });
   return new Set(ids);
 }

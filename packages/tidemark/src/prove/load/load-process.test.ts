@@ -68,7 +68,7 @@ class FakeGateway {
     const sequence = this.#receipts.size + 1;
     const receipt = { id: `w_${sequence}`, frozenId: randomUUID(), journal: this.#journal, partition: 0, sequence: String(sequence) };
     this.#receipts.set(idempotencyKey, { content, receipt });
-    if (args.amount_cents > MOST_AMOUNT_CENTS) this.deadLetters.push({ writeId: receipt.id, reason: "limit" });
+    if (args.amount_cents > MOST_AMOUNT_CENTS) this.deadLetters.push({ frozenId: receipt.frozenId, reason: "limit" });
     else if (!forget)
       this.rows.push({
         order: args.number,

@@ -1,8 +1,8 @@
 import type { PrimaryRoute } from "../../cluster/cluster-record.ts";
 import type { Injected } from "../faults/fault.ts";
-import type { LedgerEntry } from "../ledger/ledger-entry.ts";
+import type { LedgerEntry, LedgerReceipt } from "../ledger/ledger-entry.ts";
 import type { CustomerTotal, DeadLetter, TableRow } from "../verdict/table-row.ts";
-import { readReigns, readRows, readTotals, serverVersion, type ReignRow } from "./order-tables.ts";
+import { readDeadLetters, readReigns, readRows, readTotals, serverVersion, type ReignRow } from "./order-tables.ts";
 import type { Stack } from "./stack.ts";
 
 /** What is known before the count begins. */
@@ -44,24 +44,27 @@ export async function gather(stack: Stack, course: Course): Promise<Evidence> {
     reigns: await readReigns(sql),
     postgresVersion: await serverVersion(sql),
   }));
-  const deadLetters = await stack.api.deadLetters();
+  // The gateway knows the dead letters of its own journal; those of one that was taken away stand in the database only.
+  const lostJournal = course.injected.positionsAtLoss?.journal;
+  const ofLostJournal = lostJournal === undefined ? [] : await stack.withPrimary((sql) => readDeadLetters(sql, lostJournal));
+  const deadLetters = [...(await stack.api.deadLetters()), ...ofLostJournal];
   const pending = course.settled ? new Set<string>() : await askPending(stack, missing(course.ledger, read.rows, deadLetters));
   return { ...course, ...read, routeAfter, deadLetters, pending };
 }
 
-/** Ids of acknowledged orders that are neither rows nor dead letters. */
-function missing(ledger: readonly LedgerEntry[], rows: readonly TableRow[], deadLetters: readonly DeadLetter[]): string[] {
+/** The receipts of acknowledged orders that are neither rows nor dead letters. */
+function missing(ledger: readonly LedgerEntry[], rows: readonly TableRow[], deadLetters: readonly DeadLetter[]): LedgerReceipt[] {
   const there = new Set(rows.map((row) => row.order));
-  const rejected = new Set(deadLetters.map((letter) => letter.writeId));
+  const rejected = new Set(deadLetters.map((letter) => letter.frozenId));
   return ledger.flatMap(({ intent, answer }) =>
-    answer?.kind === "acknowledged" && !there.has(intent.order) && !rejected.has(answer.receipt.id) ? [answer.receipt.id] : [],
+    answer?.kind === "acknowledged" && !there.has(intent.order) && !rejected.has(answer.receipt.frozenId) ? [answer.receipt] : [],
   );
 }
 
-async function askPending(stack: Stack, ids: readonly string[]): Promise<Set<string>> {
+async function askPending(stack: Stack, receipts: readonly LedgerReceipt[]): Promise<Set<string>> {
   const pending = new Set<string>();
-  for (const [index, id] of ids.entries()) {
-    if (index >= MOST_ASKED || (await stack.api.writeStatus(id)) === "journalled") pending.add(id);
+  for (const [index, { id, frozenId }] of receipts.entries()) {
+    if (index >= MOST_ASKED || (await stack.api.writeStatus(id)) === "journalled") pending.add(frozenId);
   }
   return pending;
 }

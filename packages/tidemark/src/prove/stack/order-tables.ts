@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import type { Positions } from "../faults/fault.ts";
-import type { CustomerTotal, TableRow } from "../verdict/table-row.ts";
+import type { CustomerTotal, DeadLetter, TableRow } from "../verdict/table-row.ts";
+import { reasonOf } from "./stack-api.ts";
 
 export interface PrimaryAddress {
   readonly host: string;
@@ -103,4 +104,18 @@ export async function readReigns(sql: postgres.Sql): Promise<ReignRow[]> {
     { epoch: string; node: string; timeline: string; fork_lsn: string }[]
   >`SELECT epoch::text, node, timeline::text, fork_lsn::text FROM tidemark.reign ORDER BY epoch`;
   return rows.map((row) => ({ epoch: Number(row.epoch), node: row.node, timeline: Number(row.timeline), forkLsn: row.fork_lsn }));
+}
+
+/** The dead letters that the database keeps of a journal. */
+export async function readDeadLetters(sql: postgres.Sql, journal: string): Promise<DeadLetter[]> {
+  const rows = await sql<{ frozen_id: string; reason: string; constraint_name: string | null; sqlstate: string | null }[]>`
+    SELECT payload->>'id' AS frozen_id, reason, constraint_name, sqlstate FROM tidemark.dead_letter WHERE journal = ${journal} AND state = 'rejected'`;
+  return rows.map((row) => ({
+    frozenId: row.frozen_id,
+    reason: reasonOf({
+      reason: row.reason,
+      ...(row.constraint_name === null ? {} : { constraint: row.constraint_name }),
+      ...(row.sqlstate === null ? {} : { sqlstate: row.sqlstate }),
+    }),
+  }));
 }

@@ -72,13 +72,13 @@ export class StackApi {
     for (let page = 0; page < MOST_PAGES; page++) {
       const query: string = after === null ? "" : `&after=${encodeURIComponent(after)}`;
       const answer: {
-        items: { id: string; verdict?: { reason?: string; constraint?: string; sqlstate?: string } }[];
+        items: { frozenId: string; verdict?: { reason?: string; constraint?: string; sqlstate?: string } }[];
         next: string | null;
       } = await askFor({
         url: `${this.gatewayUrl}/v1/dead-letters?limit=${PAGE}${query}`,
         token: this.#token,
       });
-      for (const { id, verdict } of answer.items) found.push({ writeId: id, reason: reasonOf(verdict) });
+      for (const { frozenId, verdict } of answer.items) found.push({ frozenId, reason: reasonOf(verdict) });
       if (answer.next === null || answer.next === undefined) return found;
       after = answer.next;
     }
@@ -91,7 +91,7 @@ export class StackApi {
 }
 
 /** The constraint and the SQLSTATE name a rejection better than its message, which quotes the row. */
-function reasonOf(verdict: { reason?: string; constraint?: string; sqlstate?: string } | undefined): string {
+export function reasonOf(verdict: { reason?: string; constraint?: string; sqlstate?: string } | undefined): string {
   if (verdict?.constraint !== undefined)
     return `constraint ${verdict.constraint}${verdict.sqlstate === undefined ? "" : ` (${verdict.sqlstate})`}`;
   return verdict?.reason ?? "no reason given";

@@ -80,7 +80,7 @@ export function sampleReport(options: { fault?: FaultName; lose?: number } = {})
     })),
     deadLetters: ledger.flatMap(({ intent, answer }) =>
       intent.purpose === "breaks-constraint" && answer?.kind === "acknowledged"
-        ? [{ writeId: answer.receipt.id, reason: "new row violates check constraint orders_amount_limit (23514)" }]
+        ? [{ frozenId: answer.receipt.frozenId, reason: "new row violates check constraint orders_amount_limit (23514)" }]
         : [],
     ),
     pending: new Set(),

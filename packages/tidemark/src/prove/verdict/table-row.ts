@@ -19,9 +19,9 @@ export interface CustomerTotal {
   readonly totalCents: number;
 }
 
-/** A write that the database refused for good, as the gateway's API shows it. */
+/** A write that the database refused for good, as the gateway's API shows it, or the database where the gateway's journal is gone. */
 export interface DeadLetter {
-  /** The id of the receipt. */
-  readonly writeId: string;
+  /** The write's frozen id, unique over all journals. */
+  readonly frozenId: string;
   readonly reason: string;
 }

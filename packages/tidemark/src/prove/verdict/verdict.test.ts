@@ -82,7 +82,7 @@ function worldOf(fates: readonly Fate[]): World {
     n++;
     if (fate === "repeated") world.ledger.push({ intent: intent(n, order, "repeat"), answer: acknowledged(n++, order) });
     if (fate === "conflicted") world.ledger.push({ intent: intent(n, order, "conflict", 1), answer: refused(n++, 409) });
-    if (fate === "rejected") world.deadLetters.push({ writeId: `id-${order}`, reason: "orders_amount_check" });
+    if (fate === "rejected") world.deadLetters.push({ frozenId: `frozen-${order}`, reason: "orders_amount_check" });
     if (fate === "applied" || fate === "repeated" || fate === "conflicted" || fate === "unanswered-found")
       world.rows.push(row(order, world.rows.length + 1));
   }
@@ -162,7 +162,7 @@ describe("a verdict", () => {
     withOne("rejected", (list, order) => {
       const { before, after, outcome } = spoiled(list, (world) => ({
         ...world,
-        deadLetters: world.deadLetters.filter(({ writeId }) => writeId !== `id-${order}`),
+        deadLetters: world.deadLetters.filter(({ frozenId }) => frozenId !== `frozen-${order}`),
       }));
       expect([after.lost, after.rejected, outcome]).toEqual([1, before.rejected - 1, "failed"]);
     });
@@ -200,7 +200,7 @@ describe("a verdict", () => {
     withOne("applied", (list, order) => {
       const { after, outcome } = spoiled(list, (world) => ({
         ...world,
-        deadLetters: [...world.deadLetters, { writeId: `id-${order}`, reason: "x" }],
+        deadLetters: [...world.deadLetters, { frozenId: `frozen-${order}`, reason: "x" }],
       }));
       expect([after.resurrected, outcome]).toEqual([1, "failed"]);
     });
@@ -254,7 +254,7 @@ describe("a verdict", () => {
         withTotals({
           ...world,
           rows: world.rows.filter((one) => one.order !== `order-${order}`),
-          deadLetters: [...world.deadLetters, { writeId: `id-${order}`, reason: "foreign key" }],
+          deadLetters: [...world.deadLetters, { frozenId: `frozen-${order}`, reason: "foreign key" }],
         }),
       );
       expect([after.rejectedWrongly, after.lost, outcome]).toEqual([1, 0, "failed"]);
@@ -317,7 +317,7 @@ describe("a verdict", () => {
   it("is unproven, not failed, while an acknowledged order waits in the journal", () => {
     withOne("applied", (list, order) => {
       const { after, outcome } = spoiled(list, (world) =>
-        withTotals({ ...world, rows: world.rows.filter((one) => one.order !== `order-${order}`), pending: new Set([`id-${order}`]) }),
+        withTotals({ ...world, rows: world.rows.filter((one) => one.order !== `order-${order}`), pending: new Set([`frozen-${order}`]) }),
       );
       expect([after.pending, after.lost, outcome]).toEqual([1, 0, "unproven"]);
     });
@@ -327,7 +327,7 @@ describe("a verdict", () => {
     withOne("applied", (list, order) => {
       const world = worldOf(list);
       const input: VerdictInput = withTotals({ ...world, rows: world.rows.filter((one) => one.order !== `order-${order}`) });
-      expect(judge({ ...input, doomed: new Set([`id-${order}`]) })).toMatchObject({ outcome: "loss-stated", counts: { lost: 1 } });
+      expect(judge({ ...input, doomed: new Set([`frozen-${order}`]) })).toMatchObject({ outcome: "loss-stated", counts: { lost: 1 } });
       expect(judge({ ...input, doomed: new Set(["id-other"]) }).outcome).toBe("failed");
     });
   });

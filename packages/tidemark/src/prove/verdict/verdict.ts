@@ -9,10 +9,10 @@ export interface VerdictInput {
   readonly rows: readonly TableRow[];
   readonly totals: readonly CustomerTotal[];
   readonly deadLetters: readonly DeadLetter[];
-  /** Ids of acknowledged writes that the gateway says are journalled and not applied yet: not lost, and not proven either. */
+  /** Frozen ids of acknowledged writes that the gateway says are journalled and not applied yet: not lost, and not proven either. */
   readonly pending: ReadonlySet<string>;
   /**
-   * Ids of the acknowledged writes that the fault is known to destroy, measured before it (lose-journal): their loss is
+   * Frozen ids of the acknowledged writes that the fault is known to destroy, measured before it (lose-journal): their loss is
    * stated, any other is a failure. Absent where nothing may be lost.
    */
   readonly doomed?: ReadonlySet<string>;
@@ -143,7 +143,7 @@ class Judgement {
       if (rows === undefined) this.#rows.set(row.order, [row]);
       else rows.push(row);
     }
-    this.#deadLetters = new Map(input.deadLetters.map((letter) => [letter.writeId, letter]));
+    this.#deadLetters = new Map(input.deadLetters.map((letter) => [letter.frozenId, letter]));
   }
 
   run(): Verdict {
@@ -227,7 +227,7 @@ class Judgement {
     const facts = { order: intent.order, sequence: receipt.sequence, acknowledgedAtMs: answer.atMs };
     this.#counts.acknowledged++;
     this.#sequences.set(intent.order, { journal: receipt.journal, sequence: BigInt(receipt.sequence) });
-    const letter = this.#deadLetters.get(receipt.id);
+    const letter = this.#deadLetters.get(receipt.frozenId);
     const row = rows[0];
     if (row !== undefined) {
       if (letter !== undefined) this.#name("resurrected", { ...facts, note: `rejected (${letter.reason}), and there` });
@@ -242,10 +242,10 @@ class Judgement {
       this.#counts.rejected++;
       this.#reasons.set(letter.reason, (this.#reasons.get(letter.reason) ?? 0) + 1);
       if (intent.purpose !== "breaks-constraint") this.#name("rejectedWrongly", { ...facts, note: letter.reason });
-    } else if (this.#input.pending.has(receipt.id)) {
+    } else if (this.#input.pending.has(receipt.frozenId)) {
       this.#name("pending", { ...facts, note: "journalled and not applied when the wait ended" });
     } else {
-      const doomed = this.#input.doomed?.has(receipt.id) === true;
+      const doomed = this.#input.doomed?.has(receipt.frozenId) === true;
       if (!doomed) this.#lostBeyondDoomed++;
       this.#oldestLostAtMs = Math.min(this.#oldestLostAtMs ?? answer.atMs, answer.atMs);
       this.#name("lost", { ...facts, note: doomed ? "known to be lost with the fault" : "acknowledged and not there" });
