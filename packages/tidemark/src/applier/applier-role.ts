@@ -81,6 +81,7 @@ async function apply(first: { begin: Begin; held: ToApplier[]; off: () => void }
   const applier = new Applier({
     ...world,
     store: name,
+    requiredCopies: store.required,
     reader,
     database,
     locator,

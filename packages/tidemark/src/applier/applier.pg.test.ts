@@ -77,4 +77,21 @@ describe("applier with a synchronous standby", () => {
     const last = written.at(-1)?.sequence ?? 0n;
     await harness.gateway.until(() => BigInt(harness.gateway.of("trim-safe").at(-1)?.upTo ?? "-1") >= last);
   });
+
+  it("calls nothing safe to forget while a copy is required and none is named (TRIM-SAFE)", async () => {
+    await using harness = await ApplierHarness.prepare({ connection: pair.primary.connection, commands: COMMANDS, requiredCopies: 1 });
+    harness.start();
+    await harness.write({ command: "put", key: "alone", args: { item: "x", amount: 1 } });
+    await harness.applied();
+    const journal = harness.journal.id;
+    const barriers = async (): Promise<bigint> =>
+      (await harness.admin<{ number: bigint }[]>`SELECT number FROM tidemark.barrier WHERE journal = ${journal}`)[0]?.number ?? 0n;
+    // Each write lets one more barrier be made; the second one begins when the first has said what it had to say.
+    const from = await barriers();
+    for (let amount = 2; BigInt(await barriers()) < BigInt(from) + 2n; amount++) {
+      await harness.write({ command: "put", key: "alone", args: { item: "x", amount } });
+      await harness.applied();
+    }
+    expect(harness.gateway.of("trim-safe")).toEqual([]);
+  });
 });

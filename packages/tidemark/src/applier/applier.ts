@@ -29,6 +29,8 @@ const SHOWN_AFTER_MS = 200;
 
 export interface ApplierOptions {
   readonly store: string;
+  /** The store's `required`: fewer named copies than this, and nothing is safe to forget (TRIM-SAFE). */
+  readonly requiredCopies: number;
   readonly reader: JournalReader;
   readonly database: Database;
   readonly locator: PrimaryLocator;
@@ -73,7 +75,7 @@ export class Applier implements Service {
   #refused: string | undefined;
 
   constructor(options: ApplierOptions) {
-    const { store, link, reader, commands, clock, random, logger, locator } = options;
+    const { store, requiredCopies, link, reader, commands, clock, random, logger, locator } = options;
     this.name = `applier ${store}`;
     this.#options = options;
     const verdicts = new VerdictIndex();
@@ -82,6 +84,7 @@ export class Applier implements Service {
     const rules = options.rules ?? APPLY_RULES;
     this.#world = {
       store,
+      requiredCopies,
       reader,
       frontier: this.#frontier,
       commands,

@@ -19,6 +19,8 @@ import type { VerdictIndex } from "./verdict-index.ts";
 /** What outlives a run. */
 export interface ApplyWorld {
   readonly store: string;
+  /** How many copies beside the primary must hold what the journal forgets (TRIM-SAFE): the store's `required`. */
+  readonly requiredCopies: number;
   readonly reader: JournalReader;
   readonly frontier: Frontier;
   readonly commands: ReadonlyMap<string, CompiledCommand>;

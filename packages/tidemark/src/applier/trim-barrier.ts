@@ -132,10 +132,13 @@ export class TrimBarrier {
   }
 
   async #copiesFlushed(facts: CommitFacts): Promise<boolean> {
-    const { clock, route } = this.#run.world;
+    const { clock, route, requiredCopies } = this.#run.world;
     const untilMs = clock.monotonicMs() + COPIES_WITHIN_MS;
     for (;;) {
       const demanded = route()?.demanded ?? [];
+      // No name to wait for means that no copy is known. Where the store demands one, what stands on the primary alone is not
+      // safe: while a policy lets commits go on alone, the journal is the only other copy, and it must not forget.
+      if (demanded.length < requiredCopies) return false;
       if (demanded.length === 0) return true;
       const copies = await this.#inTurn(() => this.#session.streamingCopies());
       if (demanded.every((name) => copies.some((copy) => copy.name === name && copy.flushed >= facts.lsn))) return true;

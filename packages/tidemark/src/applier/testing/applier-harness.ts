@@ -143,6 +143,8 @@ export interface HarnessOptions {
   readonly demanded?: readonly string[];
   readonly epoch?: number;
   readonly connections?: number;
+  /** Default: as many as `demanded` names. */
+  readonly requiredCopies?: number;
   /** What connects the applier; default: straight to the server. */
   readonly at?: { readonly host: string; readonly port: number };
   /** The test's own connection does not wait for copies. */
@@ -210,7 +212,7 @@ export class ApplierHarness implements AsyncDisposable {
   }
 
   start(): void {
-    const { connection, commands, wrap, connections } = this.#options;
+    const { connection, commands, wrap, connections, demanded, requiredCopies } = this.#options;
     const database = new PostgresDatabase({
       database: connection.database,
       user: connection.user,
@@ -225,6 +227,7 @@ export class ApplierHarness implements AsyncDisposable {
     this.#stop = new AbortController();
     const applier = new Applier({
       store: STORE,
+      requiredCopies: requiredCopies ?? demanded?.length ?? 0,
       reader: this.journal,
       database: wrap?.(database) ?? database,
       locator: this.locator,
