@@ -46,7 +46,7 @@ export interface AuditHead {
 
 /** The hash of an entry, over everything but `hash` itself. */
 export function auditHash(entry: Omit<AuditEntry, "hash">): string {
-  return createHash("sha256").update(canonicalJson(entry as unknown as JsonValue)).digest("hex");
+  return createHash("sha256").update(canonicalJson(entry)).digest("hex");
 }
 
 /** The next entry of a chain that ends at `head`. */
@@ -74,9 +74,10 @@ export function formatAuditLine(entry: AuditEntry): string {
 export function readAuditLine(line: string, head: AuditHead): AuditEntry | { readonly fault: string } {
   let entry: AuditEntry;
   try {
-    entry = JSON.parse(line) as AuditEntry;
-    if (typeof entry !== "object" || entry === null) return { fault: "the line is no entry" };
-    if (entry.v !== AUDIT_FORMAT_VERSION) return { fault: `the line has version ${String(entry.v)} of the form, known is ${AUDIT_FORMAT_VERSION}` };
+    const value = JSON.parse(line) as Readonly<Record<string, unknown>> | null;
+    if (typeof value !== "object" || value === null) return { fault: "the line is no entry" };
+    if (value["v"] !== AUDIT_FORMAT_VERSION) return { fault: `the line has version ${JSON.stringify(value["v"])} of the form, known is ${AUDIT_FORMAT_VERSION}` };
+    entry = value as unknown as AuditEntry;
     if (formatAuditLine(entry) !== line) return { fault: "the line is not in canonical form" };
     const { hash, ...content } = entry;
     if (auditHash(content) !== hash) return { fault: "the entry's content does not fit its hash" };

@@ -102,6 +102,6 @@ async function follow(folder: string, seen: Map<string, number>, print: (name: s
 }
 
 function timeOf(line: string): number {
-  const match = /"time":"([^"]+)"/.exec(line);
-  return match?.[1] === undefined ? 0 : Date.parse(match[1]);
+  const match = /"time":(?:"([^"]+)"|(\d+))/.exec(line);
+  return match === null ? 0 : match[1] === undefined ? Number(match[2]) : Date.parse(match[1]);
 }

@@ -118,7 +118,7 @@ function describeGateway({ gateway, run }: StatusReport, layout: Layout): string
     field("heals back", journal["healingHorizon"] === null ? "nothing to heal from yet" : `to ${text(journal["healingHorizon"])}`, layout),
     field("pending", text(facts(writes)["pending"]), layout),
     field("dead letters", open === 0 ? "none" : open === undefined ? UNKNOWN : paint.warn(`${open} wait for an operator`), layout),
-    field("incidents", number(incidents) === 0 ? "none" : incidents === undefined ? UNKNOWN : paint.bad(String(incidents)), layout),
+    field("incidents", number(incidents) === 0 ? "none" : incidents === undefined ? UNKNOWN : paint.bad(text(incidents)), layout),
   ];
   for (const [name, value] of Object.entries(facts(stores))) {
     const store = facts(value);

@@ -162,8 +162,7 @@ async function refuseSecond({ stateDir }: Config): Promise<void> {
 
 function supervisorLogger(stateDir: string): Logger {
   const file = logPath(stateDir, "supervisor");
-  const logger = pino({ base: { role: "supervisor", pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: file, sync: true, mkdir: true }));
-  return logger as unknown as Logger;
+  return pino({ base: { role: "supervisor", pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: file, sync: true, mkdir: true }));
 }
 
 function printHead(terminal: Terminal, place: Place, config: Config): void {

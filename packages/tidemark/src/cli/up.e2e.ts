@@ -152,7 +152,7 @@ describe("tidemark up", () => {
     await chmod(join(folder, "token"), 0o644);
     await writeFile(join(folder, "tidemark.yaml"), config.replace("control:\n", "control:\n  internalTokenFile: token\n"));
     const up = await tidemark("up", "--detach");
-    expect(up).toMatchObject({ code: 70, err: expect.stringContaining("every user of this machine can read it") as string });
+    expect(up).toMatchObject({ code: 70, err: expect.stringMatching(/every\s+user\s+of\s+this\s+machine\s+can\s+read\s+it/) as string });
     expect(await readRunFile(join(folder, ".tidemark"))).toBeUndefined();
   });
 

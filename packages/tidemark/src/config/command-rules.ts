@@ -31,16 +31,21 @@ export function unknownStore(path: ConfigPath, name: string, stores: readonly st
   return { path, code: "TM-CONFIG-UNKNOWN-STORE", message: `there is no store "${name}"`, expected: meant === undefined ? `one of ${stores.join(", ")}` : `did you mean "${meant}"?` };
 }
 
+/** Made once: it compiles the schema of schemas when it is first used. */
+let schemas: Ajv2020 | undefined;
+
 function checkArgumentSchema(schema: JsonSchema, path: ConfigPath): Finding | undefined {
   const fault = (message: string): Finding => ({ path, code: "TM-CONFIG-COMMAND-SCHEMA", message, expected: "a JSON Schema (2020-12) with `type: object` and `properties`" });
   if (schema["type"] !== "object") return fault("the schema of the arguments is not of `type: object`");
+  schemas ??= formatsPlugin.default(new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allowUnionTypes: true, allErrors: false, logger: false }));
   try {
-    const ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allowUnionTypes: true, allErrors: false, logger: false });
-    formatsPlugin.default(ajv);
-    ajv.compile(schema);
+    schemas.compile(schema);
     return undefined;
   } catch (error) {
     return fault(`the schema of the arguments is not valid: ${error instanceof Error ? error.message : String(error)}`);
+  } finally {
+    // Two commands may give their schemas the same $id.
+    schemas.removeSchema(schema);
   }
 }
 

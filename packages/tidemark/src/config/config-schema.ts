@@ -12,7 +12,8 @@ let validate: ValidateFunction | undefined;
 
 /** What in `value` does not fit the schema, one finding for each place. Empty when it fits. */
 export function checkAgainstSchema(value: unknown): Finding[] {
-  validate ??= new Ajv2020({ allErrors: true, verbose: true, allowUnionTypes: true, strict: true, strictTypes: false }).compile(readSchema());
+  // That the schema is a valid one is tested; checking it here would cost every start of a role 50 ms.
+  validate ??= new Ajv2020({ allErrors: true, verbose: true, allowUnionTypes: true, strict: true, strictTypes: false, validateSchema: false }).compile(readSchema());
   if (validate(value)) return [];
   const byPlace = new Map<string, Finding>();
   for (const error of validate.errors ?? []) {
@@ -87,7 +88,7 @@ export function describe(value: unknown): string {
   if (value === null || value === undefined) return "an empty value";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a mapping";
-  return typeof value === "string" ? `"${shorten(value)}"` : shorten(String(value));
+  return typeof value === "string" ? `"${shorten(value)}"` : shorten(JSON.stringify(value));
 }
 
 function shorten(text: string): string {

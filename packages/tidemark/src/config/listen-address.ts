@@ -18,7 +18,7 @@ export function parseAddress(value: string | number): ListenAddress | undefined 
 
 /** Whether only this machine reaches the host. */
 export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\./.test(host);
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 /** Whether the host stands for every address of the machine. */

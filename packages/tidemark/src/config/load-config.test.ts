@@ -145,3 +145,14 @@ describe("loading the configuration", () => {
     expect((await loadConfig(file)).stateDir).toBe(join(folder, ".tidemark"));
   });
 });
+
+describe("the published schema", () => {
+  it("is a valid JSON Schema (2020-12) that its own strict validator takes", async () => {
+    const { Ajv2020 } = await import("ajv/dist/2020.js");
+    const { CONFIG_SCHEMA_FILE } = await import("./config-schema.ts");
+    const schema = JSON.parse(readFileSync(CONFIG_SCHEMA_FILE, "utf8")) as object;
+    const ajv = new Ajv2020({ strict: true, strictTypes: false, allowUnionTypes: true });
+    expect(ajv.validateSchema(schema)).toBe(true);
+    expect(() => ajv.compile(schema)).not.toThrow();
+  });
+});

@@ -87,8 +87,7 @@ function explain(error: unknown, logger: Logger): number {
 }
 
 function openLogger(role: string): Logger {
-  const logger = pino({ level: process.env["TIDEMARK_LOG_LEVEL"] ?? "info", base: { role, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 1, sync: true }));
-  return logger as unknown as Logger;
+  return pino({ level: process.env["TIDEMARK_LOG_LEVEL"] ?? "info", base: { role, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 1, sync: true }));
 }
 
 function listen(stop: AbortController, hurry: AbortController, logger: Logger): void {

@@ -70,10 +70,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   });
   const stopping = new AbortController();
   let hurried = false;
-  const ended = supervisor.run(stopping.signal).finally(async () => {
-    if (hurried) await stopServers(await withRealDataDirs(config), clock);
-    lock.close();
-  });
+  const run = async (): Promise<void> => {
+    try {
+      await supervisor.run(stopping.signal);
+      if (hurried) await stopServers(await withRealDataDirs(config), clock);
+    } finally {
+      lock.close();
+    }
+  };
+  const ended = run();
   return {
     config,
     supervisorPid: process.pid,

@@ -28,6 +28,8 @@ export interface RoleHappening {
 export interface SupervisedRoleOptions {
   readonly plan: RolePlan;
   readonly log: string;
+  /** Folder for compiled code where the environment names none: starting again is part of the recovery time. Private, as code is run from it. */
+  readonly compileCache: string;
   readonly clock: Clock;
   readonly onHappening: (happening: RoleHappening) => void;
 }
@@ -100,7 +102,7 @@ export class SupervisedRole {
     mkdirSync(dirname(this.#options.log), { recursive: true });
     const log = openSync(this.#options.log, "a", 0o640);
     const [program, ...args] = this.plan.command;
-    const child = spawn(program, args, { detached: true, stdio: ["ignore", log, log, "ipc"], env: { ...process.env, TIDEMARK_ROLE: this.plan.name } });
+    const child = spawn(program, args, { detached: true, stdio: ["ignore", log, log, "ipc"], env: { NODE_COMPILE_CACHE: this.#options.compileCache, ...process.env, TIDEMARK_ROLE: this.plan.name } });
     closeSync(log);
     this.#child = child;
     this.#identity = (child.pid === undefined ? undefined : identifyProcess(child.pid)) ?? { pid: child.pid ?? 0, started: "" };

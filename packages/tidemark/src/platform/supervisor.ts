@@ -1,5 +1,6 @@
 // Keeps the roles of one machine running: starts them together, starts again what dies, stops them in order, and writes
 // down in run.json what runs. It takes no part in the work of the roles: when it dies they notice and stop cleanly.
+import { join } from "node:path";
 import { sleep, type Clock } from "@tidemark/kernel/clock";
 import type { Logger } from "@tidemark/kernel/logger";
 import { logPath, rotateLog } from "./log-files.ts";
@@ -39,7 +40,7 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#startedAtMs = options.clock.wallMs();
-    this.#roles = options.plans.map((plan) => new SupervisedRole({ plan, log: logPath(options.stateDir, plan.name), clock: options.clock, onHappening: (happening) => this.#onHappening(happening) }));
+    this.#roles = options.plans.map((plan) => new SupervisedRole({ plan, log: logPath(options.stateDir, plan.name), compileCache: join(options.stateDir, "compile-cache"), clock: options.clock, onHappening: (happening) => this.#onHappening(happening) }));
     this.#settled.promise.catch(() => undefined);
   }
 

@@ -88,7 +88,7 @@ export interface ProofSignature {
 }
 
 const COUNTS = ["acknowledged", "found", "lost", "duplicated", "resurrected", "indeterminate", "rejected", "refused"];
-const OUTCOMES = ["proven", "loss-stated", "unproven", "failed"];
+const OUTCOMES: ReadonlySet<unknown> = new Set(["proven", "loss-stated", "unproven", "failed"]);
 const TEXTS = ["id", "claim", "deployment", "scenario", "fault", "began", "ended", "configurationHash"];
 
 /** What keeps a value from being a signed proof of this version, or undefined. Says nothing about the signature. */
@@ -99,7 +99,7 @@ export function proofFault(value: unknown): string | undefined {
   if (signature["algorithm"] !== "Ed25519" || typeof signature["keyId"] !== "string" || typeof signature["value"] !== "string") return "its signature is not one of Ed25519";
   for (const name of TEXTS) if (typeof body[name] !== "string") return `"${name}" is missing`;
   if (Number.isNaN(Date.parse(String(body["began"]))) || Number.isNaN(Date.parse(String(body["ended"])))) return "its times cannot be read";
-  if (!OUTCOMES.includes(String(body["outcome"]))) return "its outcome is not known";
+  if (!OUTCOMES.has(body["outcome"])) return "its outcome is not known";
   const counts = body["counts"];
   if (!isObject(counts)) return '"counts" is missing';
   for (const name of COUNTS) if (!Number.isSafeInteger(counts[name]) || Number(counts[name]) < 0) return `the count "${name}" is missing`;
