@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
-const schema = JSON.parse(readFileSync(new URL("../../packages/tidemark/schema/tidemark.schema.json", import.meta.url), "utf8")) as SchemaPart;
+const schema = JSON.parse(
+  readFileSync(new URL("../../packages/tidemark/schema/tidemark.schema.json", import.meta.url), "utf8"),
+) as SchemaPart;
 const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
 
 interface SchemaPart {
@@ -15,8 +17,17 @@ interface SchemaPart {
 
 /** Every property of the schema with the way to it. */
 function properties(part: SchemaPart, way: string): { way: string; key: string; part: SchemaPart }[] {
-  const own = Object.entries(part.properties ?? {}).flatMap(([key, child]) => [{ way: `${way}/${key}`, key, part: child }, ...properties(child, `${way}/${key}`)]);
-  const others = Object.entries(part).flatMap(([keyword, child]) => (["properties", "examples", "default", "enum"].includes(keyword) || typeof child !== "object" || child === null || Array.isArray(child) ? [] : keyword === "$defs" ? Object.entries(child as Record<string, SchemaPart>).flatMap(([name, definition]) => properties(definition, name)) : properties(child as SchemaPart, way)));
+  const own = Object.entries(part.properties ?? {}).flatMap(([key, child]) => [
+    { way: `${way}/${key}`, key, part: child },
+    ...properties(child, `${way}/${key}`),
+  ]);
+  const others = Object.entries(part).flatMap(([keyword, child]) =>
+    ["properties", "examples", "default", "enum"].includes(keyword) || typeof child !== "object" || child === null || Array.isArray(child)
+      ? []
+      : keyword === "$defs"
+        ? Object.entries(child as Record<string, SchemaPart>).flatMap(([name, definition]) => properties(definition, name))
+        : properties(child as SchemaPart, way),
+  );
   return [...own, ...others];
 }
 
@@ -35,7 +46,10 @@ describe("the configuration's schema", () => {
   it("states the same defaults as the page", () => {
     const stated = all.filter(({ part }) => part.default !== undefined);
     expect(stated.length).toBeGreaterThan(20);
-    const wrong = stated.filter(({ key, part }) => !page.split("\n").some((line) => line.startsWith(`| \`${key}\` |`) && line.trimEnd().endsWith(`| \`${String(part.default)}\` |`)));
+    const wrong = stated.filter(
+      ({ key, part }) =>
+        !page.split("\n").some((line) => line.startsWith(`| \`${key}\` |`) && line.trimEnd().endsWith(`| \`${String(part.default)}\` |`)),
+    );
     expect(wrong.map(({ way, part }) => `${way}: ${String(part.default)}`)).toEqual([]);
   });
 });

@@ -13,7 +13,10 @@ describe("the error catalogue", () => {
   });
 
   it("says of every code what it means and what to do, in sentences", () => {
-    const wrong = entries.filter(([code, { meaning, hint }]) => !/^TM-[A-Z]+(-[A-Z0-9]+)+$/.test(code) || !/\S+ \S+.*[.!?]$/s.test(meaning) || !/\S+ \S+.*[.!?)`]$/s.test(hint));
+    const wrong = entries.filter(
+      ([code, { meaning, hint }]) =>
+        !/^TM-[A-Z]+(-[A-Z0-9]+)+$/.test(code) || !/\S+ \S+.*[.!?]$/s.test(meaning) || !/\S+ \S+.*[.!?)`]$/s.test(hint),
+    );
     expect(wrong.map(([code]) => code)).toEqual([]);
   });
 

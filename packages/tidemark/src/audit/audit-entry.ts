@@ -76,7 +76,8 @@ export function readAuditLine(line: string, head: AuditHead): AuditEntry | { rea
   try {
     const value = JSON.parse(line) as Readonly<Record<string, unknown>> | null;
     if (typeof value !== "object" || value === null) return { fault: "the line is no entry" };
-    if (value["v"] !== AUDIT_FORMAT_VERSION) return { fault: `the line has version ${JSON.stringify(value["v"])} of the form, known is ${AUDIT_FORMAT_VERSION}` };
+    if (value["v"] !== AUDIT_FORMAT_VERSION)
+      return { fault: `the line has version ${JSON.stringify(value["v"])} of the form, known is ${AUDIT_FORMAT_VERSION}` };
     entry = value as unknown as AuditEntry;
     if (formatAuditLine(entry) !== line) return { fault: "the line is not in canonical form" };
     const { hash, ...content } = entry;

@@ -18,7 +18,14 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function written(entries: number): Promise<void> {
   const log = await openAuditLog({ file, clock: systemClock });
-  for (let n = 1; n <= entries; n++) await log.append({ who: "user:ann", action: "discard-write", subject: `orders/${n}`, reason: "wrong customer – verified", facts: { sequence: n } });
+  for (let n = 1; n <= entries; n++)
+    await log.append({
+      who: "user:ann",
+      action: "discard-write",
+      subject: `orders/${n}`,
+      reason: "wrong customer – verified",
+      facts: { sequence: n },
+    });
   await log.close();
 }
 
@@ -27,7 +34,15 @@ describe("the audit log", () => {
     await written(3);
     const verdict = await verifyAuditLog(file);
     expect(verdict).toMatchObject({ whole: true, faults: [], tornBytes: 0, head: { seq: 3 } });
-    expect(verdict.entries[1]).toMatchObject({ v: 1, seq: 2, who: "user:ann", action: "discard-write", subject: "orders/2", reason: "wrong customer – verified", facts: { sequence: 2 } });
+    expect(verdict.entries[1]).toMatchObject({
+      v: 1,
+      seq: 2,
+      who: "user:ann",
+      action: "discard-write",
+      subject: "orders/2",
+      reason: "wrong customer – verified",
+      facts: { sequence: 2 },
+    });
     expect(verdict.entries[1]?.prev).toBe(verdict.entries[0]?.hash);
   });
 
@@ -65,7 +80,9 @@ describe("the audit log", () => {
     const { head } = await verifyAuditLog(file);
     const lines = (await readFile(file, "utf8")).split("\n");
     await writeFile(file, `${lines.slice(0, 2).join("\n")}\n`);
-    expect((await verifyAuditLog(file)).faults).toEqual([{ line: 0, what: "the log ends at entry 2, the head file says that it reached 3" }]);
+    expect((await verifyAuditLog(file)).faults).toEqual([
+      { line: 0, what: "the log ends at entry 2, the head file says that it reached 3" },
+    ]);
     const second = JSON.parse(lines[1] ?? "") as { hash: string };
     await writeFile(`${file}.head`, `2 ${second.hash}\n`);
     expect((await verifyAuditLog(file)).whole).toBe(true);
@@ -79,7 +96,11 @@ describe("the audit log", () => {
     await written(1);
     const verdict = await verifyAuditLog(file);
     expect(verdict).toMatchObject({ whole: true, tornBytes: 0, head: { seq: 4 } });
-    expect(verdict.entries[2]).toMatchObject({ who: "audit-log", action: "cut-torn-tail", facts: { bytes: 16, base64: Buffer.from('{"action":"promo').toString("base64") } });
+    expect(verdict.entries[2]).toMatchObject({
+      who: "audit-log",
+      action: "cut-torn-tail",
+      facts: { bytes: 16, base64: Buffer.from('{"action":"promo').toString("base64") },
+    });
   });
 
   it("refuses to chain to a damaged end, and to begin anew where a log is gone", async () => {
@@ -108,9 +129,13 @@ describe("the audit log", () => {
     await rm(`${file}.head`);
     const { mkdir } = await import("node:fs/promises");
     await mkdir(join(`${file}.head`, "in-the-way"), { recursive: true });
-    await expect(log.append({ who: "control", action: "promote", subject: "orders/pg1", reason: "primary lost" })).rejects.toMatchObject({ code: "TM-PROOF-AUDIT-STOPPED" });
+    await expect(log.append({ who: "control", action: "promote", subject: "orders/pg1", reason: "primary lost" })).rejects.toMatchObject({
+      code: "TM-PROOF-AUDIT-STOPPED",
+    });
     await rm(`${file}.head`, { recursive: true });
-    await expect(log.append({ who: "control", action: "promote", subject: "orders/pg1", reason: "primary lost" })).rejects.toMatchObject({ code: "TM-PROOF-AUDIT-STOPPED" });
+    await expect(log.append({ who: "control", action: "promote", subject: "orders/pg1", reason: "primary lost" })).rejects.toMatchObject({
+      code: "TM-PROOF-AUDIT-STOPPED",
+    });
     await log.close();
   });
 
@@ -123,7 +148,20 @@ describe("the audit log", () => {
       for (let i = 0; i < n; i++) await log.append({ who: "p" + process.pid, action: "test", subject: String(i), reason: "together" });
       await log.close();`;
     const run = promisify(execFile);
-    const start = (entries: number): ReturnType<typeof run> => run(process.execPath, ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script, file, String(entries)], { cwd: import.meta.dirname });
+    const start = (entries: number): ReturnType<typeof run> =>
+      run(
+        process.execPath,
+        [
+          "--conditions=@tidemark/source",
+          "--disable-warning=ExperimentalWarning",
+          "--input-type=module",
+          "-e",
+          script,
+          file,
+          String(entries),
+        ],
+        { cwd: import.meta.dirname },
+      );
     const victim = start(100_000);
     const killed = expect(victim).rejects.toMatchObject({ signal: "SIGKILL" });
     const others = [start(15), start(15)];

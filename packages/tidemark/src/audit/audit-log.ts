@@ -7,7 +7,16 @@ import { mkdir, open, readFile, rename, stat, type FileHandle } from "node:fs/pr
 import { dirname } from "node:path";
 import type { Clock } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
-import { AUDIT_GENESIS, formatAuditLine, MAX_AUDIT_LINE_BYTES, nextAuditEntry, readAuditLine, type AuditEntry, type AuditHead, type AuditRecord } from "./audit-entry.ts";
+import {
+  AUDIT_GENESIS,
+  formatAuditLine,
+  MAX_AUDIT_LINE_BYTES,
+  nextAuditEntry,
+  readAuditLine,
+  type AuditEntry,
+  type AuditHead,
+  type AuditRecord,
+} from "./audit-entry.ts";
 import { FileLock } from "./file-lock.ts";
 
 /** How long an append waits for other processes: each holds the lock for one write and two fsyncs. */
@@ -60,7 +69,10 @@ export class AuditLog {
    * TM-PROOF-AUDIT-STOPPED when writing or fsync failed: then the entry may or may not stand, and this log stops (FAIL-STOP).
    */
   append(record: AuditRecord): Promise<AuditEntry> {
-    if (this.#waiting >= MAX_WAITING) return Promise.reject(new TidemarkError("TM-PROOF-AUDIT-LOCKED", `${MAX_WAITING} entries wait to be appended to ${this.file} already`));
+    if (this.#waiting >= MAX_WAITING)
+      return Promise.reject(
+        new TidemarkError("TM-PROOF-AUDIT-LOCKED", `${MAX_WAITING} entries wait to be appended to ${this.file} already`),
+      );
     this.#waiting++;
     const appended = this.#line.then(() => this.#appendLocked(record));
     // The line goes on after a rejected append; its caller has the rejection.
@@ -88,7 +100,11 @@ export class AuditLog {
       const existed = await this.#catchUp();
       const entry = nextAuditEntry(this.#known.head, this.#clock.wallMs(), record);
       const line = Buffer.from(`${formatAuditLine(entry)}\n`);
-      if (line.length > MAX_AUDIT_LINE_BYTES) throw new TidemarkError("TM-PROOF-AUDIT-TOO-LARGE", `an audit entry of ${line.length} bytes, at most ${MAX_AUDIT_LINE_BYTES} are allowed`);
+      if (line.length > MAX_AUDIT_LINE_BYTES)
+        throw new TidemarkError(
+          "TM-PROOF-AUDIT-TOO-LARGE",
+          `an audit entry of ${line.length} bytes, at most ${MAX_AUDIT_LINE_BYTES} are allowed`,
+        );
       await this.#write(line, entry, !existed);
       return entry;
     } finally {
@@ -112,7 +128,8 @@ export class AuditLog {
     if (size === undefined) {
       this.#known = { head: { seq: 0, hash: AUDIT_GENESIS }, bytes: 0 };
       const head = await readHead(this.file);
-      if (head !== undefined) throw new TidemarkError("TM-PROOF-AUDIT-DAMAGED", `the audit log ${this.file} is gone, it ended at entry ${head.seq}`);
+      if (head !== undefined)
+        throw new TidemarkError("TM-PROOF-AUDIT-DAMAGED", `the audit log ${this.file} is gone, it ended at entry ${head.seq}`);
       return false;
     }
     if (size === this.#known.bytes && size > 0) return true;
@@ -161,7 +178,11 @@ export class AuditLog {
         await handle.close();
       }
     } catch (cause) {
-      this.#stopped = new TidemarkError("TM-PROOF-AUDIT-STOPPED", `writing the audit log ${this.file} failed; whether the last entry stands is not known`, { cause });
+      this.#stopped = new TidemarkError(
+        "TM-PROOF-AUDIT-STOPPED",
+        `writing the audit log ${this.file} failed; whether the last entry stands is not known`,
+        { cause },
+      );
       throw this.#stopped;
     }
   }

@@ -49,7 +49,8 @@ function checkChain(bytes: Buffer, anchors: readonly { head: AuditHead; from: st
   const end = bytes.lastIndexOf(0x0a) + 1;
   const text = bytes.subarray(0, end).toString("utf8");
   // Bytes that are no UTF-8 would be read as replacement characters, and two different files as one.
-  if (Buffer.compare(Buffer.from(text), bytes.subarray(0, end)) !== 0) faults.push({ line: 0, what: "the log has bytes that are no UTF-8" });
+  if (Buffer.compare(Buffer.from(text), bytes.subarray(0, end)) !== 0)
+    faults.push({ line: 0, what: "the log has bytes that are no UTF-8" });
   const entries: AuditEntry[] = [];
   let head: AuditHead = { seq: 0, hash: AUDIT_GENESIS };
   for (const [index, line] of (end === 0 ? [] : text.slice(0, -1).split("\n")).entries()) {
@@ -64,8 +65,10 @@ function checkChain(bytes: Buffer, anchors: readonly { head: AuditHead; from: st
   for (const anchor of anchors) {
     if (anchor.head.seq === 0) continue;
     const entry = entries[anchor.head.seq - 1];
-    if (entry === undefined) faults.push({ line: 0, what: `the log ends at entry ${head.seq}, ${anchor.from} says that it reached ${anchor.head.seq}` });
-    else if (entry.hash !== anchor.head.hash) faults.push({ line: anchor.head.seq, what: `entry ${anchor.head.seq} is not the one that ${anchor.from} names` });
+    if (entry === undefined)
+      faults.push({ line: 0, what: `the log ends at entry ${head.seq}, ${anchor.from} says that it reached ${anchor.head.seq}` });
+    else if (entry.hash !== anchor.head.hash)
+      faults.push({ line: anchor.head.seq, what: `entry ${anchor.head.seq} is not the one that ${anchor.from} names` });
   }
   return { whole: faults.length === 0, entries, head, faults, tornBytes: bytes.length - end };
 }

@@ -17,11 +17,16 @@ interface AuditOptions extends PlaceOptions {
 export function auditCommand(context: CommandContext): Command {
   const command = new Command("audit").description("Verifies and shows the audit log: who did what, and why.");
   const verify = withPlace(new Command("verify"))
-    .description("Checks every entry and the chain of their hashes. A changed, removed or moved entry is found; one that was cut off the end together with its head file is found with --anchor.")
+    .description(
+      "Checks every entry and the chain of their hashes. A changed, removed or moved entry is found; one that was cut off the end together with its head file is found with --anchor.",
+    )
     .argument("[file]", "the log (default: audit/audit.jsonl in the state folder)")
     .option("--anchor <entry:hash>", "where the log ended once, as a proof or an operator kept it", anchor)
     .option("--json", "print the verdict as JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark audit verify\n  tidemark audit verify /backup/audit.jsonl --anchor 42:9f86d0…\n\nExit codes: 0 it is whole · 1 it was changed or damaged · 75 it cannot be read")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark audit verify\n  tidemark audit verify /backup/audit.jsonl --anchor 42:9f86d0…\n\nExit codes: 0 it is whole · 1 it was changed or damaged · 75 it cannot be read",
+    )
     .action(async (file: string | undefined, options: AuditOptions) => context.end(await verifyLog(context.terminal, file, options)));
   const show = withPlace(new Command("show"))
     .description("Shows the entries, newest last.")
@@ -50,7 +55,10 @@ async function verifyLog({ out, paint, columns }: Terminal, given: string | unde
   else if (whole) {
     out(`${paint.good("✓")} ${head.seq} entries, whole and in order`);
     out(`  ${wrap(`the log ends at ${head.seq}:${head.hash}`, columns - 2, "  ")}`);
-    if (tornBytes > 0) out(`  ${wrap(`${tornBytes} bytes of an entry that was never finished stand at the end; the next entry cuts them`, columns - 2, "  ")}`);
+    if (tornBytes > 0)
+      out(
+        `  ${wrap(`${tornBytes} bytes of an entry that was never finished stand at the end; the next entry cuts them`, columns - 2, "  ")}`,
+      );
   } else {
     out(`${paint.bad("✗")} ${file} was changed or damaged`);
     for (const fault of faults) out(`  ${wrap(fault.line === 0 ? fault.what : `line ${fault.line}: ${fault.what}`, columns - 2, "    ")}`);
@@ -71,5 +79,9 @@ async function showLog({ out, err, paint, columns }: Terminal, given: string | u
 
 function describeEntry(entry: AuditEntry): string[] {
   const facts = Object.entries(entry.facts).map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return [`${entry.at} ${entry.who} ${entry.action} ${entry.subject}`, `  ${entry.reason}`, ...(facts.length === 0 ? [] : [`  ${facts.join(" ")}`])];
+  return [
+    `${entry.at} ${entry.who} ${entry.action} ${entry.subject}`,
+    `  ${entry.reason}`,
+    ...(facts.length === 0 ? [] : [`  ${facts.join(" ")}`]),
+  ];
 }

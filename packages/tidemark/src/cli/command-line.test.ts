@@ -21,7 +21,13 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function run(args: readonly string[], columns = 80): Promise<{ code: number; out: string; err: string }> {
   const [out, err]: [string[], string[]] = [[], []];
-  const terminal: Terminal = { out: (text) => void out.push(text), err: (text) => void err.push(text), paint: makePaint(false), columns, interactive: false };
+  const terminal: Terminal = {
+    out: (text) => void out.push(text),
+    err: (text) => void err.push(text),
+    paint: makePaint(false),
+    columns,
+    interactive: false,
+  };
   const code = await runCommandLine(args, terminal);
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
@@ -34,7 +40,9 @@ async function everyCommand(): Promise<string[][]> {
   const found: string[][] = [];
   for (const name of names) {
     const command = (await buildProgram([name], context)).commands.find((one) => one.name() === name);
-    found.push(...(command === undefined || command.commands.length === 0 ? [[name]] : command.commands.map((child) => [name, child.name()])));
+    found.push(
+      ...(command === undefined || command.commands.length === 0 ? [[name]] : command.commands.map((child) => [name, child.name()])),
+    );
   }
   return found;
 }
@@ -45,7 +53,10 @@ describe("the command line", () => {
       const { code, out } = await run([...words, "--help"]);
       expect(code).toBe(0);
       expect(out).toMatch(/Examples?:\n {2}tidemark/);
-      expect(out.split("\n").filter((line) => line.length > 82), words.join(" ")).toEqual([]);
+      expect(
+        out.split("\n").filter((line) => line.length > 82),
+        words.join(" "),
+      ).toEqual([]);
     }
   });
 
@@ -58,7 +69,10 @@ describe("the command line", () => {
 
   it("says its version, and what was probably meant by an unknown command", async () => {
     expect(await run(["--version"])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+/) as string });
-    expect(await run(["stauts"])).toMatchObject({ code: 64, err: 'error: there is no command "stauts"; did you mean "status"?\n(tidemark --help lists the commands)' });
+    expect(await run(["stauts"])).toMatchObject({
+      code: 64,
+      err: 'error: there is no command "stauts"; did you mean "status"?\n(tidemark --help lists the commands)',
+    });
     expect(await run(["up", "--detatch"])).toMatchObject({ code: 64, err: expect.stringContaining("Did you mean --detach?") as string });
     expect(await run(["proof", "verfy", "x"])).toMatchObject({ code: 64, err: expect.stringContaining("Did you mean verify?") as string });
   });
@@ -89,7 +103,10 @@ describe("the command line", () => {
 describe("config validate", () => {
   it("shows problems in a narrow and in a wide terminal, and as JSON", async () => {
     const file = join(folder, "t.yaml");
-    await writeFile(file, "version: 1\nname: shop\nservices: { a: { tier: hihg, stores: [db], objectives: { process-loss: { rpo: 0, rto: 5s } } } }\nstores: {}\n");
+    await writeFile(
+      file,
+      "version: 1\nname: shop\nservices: { a: { tier: hihg, stores: [db], objectives: { process-loss: { rpo: 0, rto: 5s } } } }\nstores: {}\n",
+    );
     const wide = await run(["config", "validate", file]);
     expect(wide.code).toBe(78);
     expect(wide.out.replaceAll(/\S*\/t\.yaml/g, "t.yaml")).toMatchInlineSnapshot(`
@@ -175,7 +192,9 @@ describe("proof", () => {
     const { code, out } = await run(["proof", "rotate-key", "--state-dir", folder, "--reason", "yearly", "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ from: current.keyId });
-    expect((await run(["audit", "show", "--state-dir", folder])).out).toMatch(/user:\S+ rotate-proof-key\s+[0-9a-f]{32}\n {2}yearly\n {2}from=/);
+    expect((await run(["audit", "show", "--state-dir", folder])).out).toMatch(
+      /user:\S+ rotate-proof-key\s+[0-9a-f]{32}\n {2}yearly\n {2}from=/,
+    );
   });
 });
 
@@ -185,9 +204,15 @@ describe("audit", () => {
     const log = await openAuditLog({ file, clock: systemClock });
     for (const subject of ["1", "2", "3"]) await log.append({ who: "user:ann", action: "discard-write", subject, reason: "wrong" });
     await log.close();
-    expect(await run(["audit", "verify", "--state-dir", folder])).toMatchObject({ code: 0, out: expect.stringContaining("3 entries, whole and in order") as string });
+    expect(await run(["audit", "verify", "--state-dir", folder])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("3 entries, whole and in order") as string,
+    });
     await writeFile(file, (await readFile(file, "utf8")).replace('"subject":"2"', '"subject":"9"'));
-    expect(await run(["audit", "verify", "--state-dir", folder])).toMatchObject({ code: 1, out: expect.stringContaining("line 2: the entry's content does not fit its hash") as string });
+    expect(await run(["audit", "verify", "--state-dir", folder])).toMatchObject({
+      code: 1,
+      out: expect.stringContaining("line 2: the entry's content does not fit its hash") as string,
+    });
     expect((await run(["audit", "show", "--state-dir", folder])).code).toBe(1);
   });
 });

@@ -25,18 +25,78 @@ const PROVE = "Prove:";
 const ROLES = "Roles (started by `up`, or one by one where they belong):";
 
 const COMMANDS: readonly CommandEntry[] = [
-  { name: "up", group: RUN, summary: "start the whole stack on this machine", load: async (context) => (await import("./up-command.ts")).upCommand(context) },
-  { name: "down", group: RUN, summary: "stop it, in order", load: async (context) => (await import("./down-command.ts")).downCommand(context) },
-  { name: "status", group: LOOK, summary: "what runs, what may be lost, what is known", load: async (context) => (await import("./status-command.ts")).statusCommand(context) },
-  { name: "logs", group: LOOK, summary: "what the roles say", load: async (context) => (await import("./logs-command.ts")).logsCommand(context) },
-  { name: "config", group: LOOK, summary: "check tidemark.yaml", load: async (context) => (await import("./config-command.ts")).configCommand(context) },
-  { name: "journal", group: LOOK, summary: "verify and dump the journal", load: async (context) => (await import("./journal-command.ts")).journalCommand(context) },
-  { name: "audit", group: LOOK, summary: "verify and show the audit log", load: async (context) => (await import("./audit-command.ts")).auditCommand(context) },
-  { name: "prove", group: PROVE, summary: "break a fresh stack under load and count every write", load: async (context) => (await import("./prove-command.ts")).proveCommand(context) },
-  { name: "proof", group: PROVE, summary: "verify and show proofs, rotate their key", load: async (context) => (await import("./proof-command.ts")).proofCommand(context) },
-  { name: "control", group: ROLES, summary: "leases, failovers, routes, status", load: async (context) => (await import("./role-commands.ts")).controlCommand(context) },
-  { name: "agent", group: ROLES, summary: "one PostgreSQL node", load: async (context) => (await import("./role-commands.ts")).agentCommand(context) },
-  { name: "gateway", group: ROLES, summary: "accepts writes and applies them", load: async (context) => (await import("./role-commands.ts")).gatewayCommand(context) },
+  {
+    name: "up",
+    group: RUN,
+    summary: "start the whole stack on this machine",
+    load: async (context) => (await import("./up-command.ts")).upCommand(context),
+  },
+  {
+    name: "down",
+    group: RUN,
+    summary: "stop it, in order",
+    load: async (context) => (await import("./down-command.ts")).downCommand(context),
+  },
+  {
+    name: "status",
+    group: LOOK,
+    summary: "what runs, what may be lost, what is known",
+    load: async (context) => (await import("./status-command.ts")).statusCommand(context),
+  },
+  {
+    name: "logs",
+    group: LOOK,
+    summary: "what the roles say",
+    load: async (context) => (await import("./logs-command.ts")).logsCommand(context),
+  },
+  {
+    name: "config",
+    group: LOOK,
+    summary: "check tidemark.yaml",
+    load: async (context) => (await import("./config-command.ts")).configCommand(context),
+  },
+  {
+    name: "journal",
+    group: LOOK,
+    summary: "verify and dump the journal",
+    load: async (context) => (await import("./journal-command.ts")).journalCommand(context),
+  },
+  {
+    name: "audit",
+    group: LOOK,
+    summary: "verify and show the audit log",
+    load: async (context) => (await import("./audit-command.ts")).auditCommand(context),
+  },
+  {
+    name: "prove",
+    group: PROVE,
+    summary: "break a fresh stack under load and count every write",
+    load: async (context) => (await import("./prove-command.ts")).proveCommand(context),
+  },
+  {
+    name: "proof",
+    group: PROVE,
+    summary: "verify and show proofs, rotate their key",
+    load: async (context) => (await import("./proof-command.ts")).proofCommand(context),
+  },
+  {
+    name: "control",
+    group: ROLES,
+    summary: "leases, failovers, routes, status",
+    load: async (context) => (await import("./role-commands.ts")).controlCommand(context),
+  },
+  {
+    name: "agent",
+    group: ROLES,
+    summary: "one PostgreSQL node",
+    load: async (context) => (await import("./role-commands.ts")).agentCommand(context),
+  },
+  {
+    name: "gateway",
+    group: ROLES,
+    summary: "accepts writes and applies them",
+    load: async (context) => (await import("./role-commands.ts")).gatewayCommand(context),
+  },
 ];
 
 /** Runs a command line and answers the exit code. Errors are shown, never thrown. */
@@ -68,14 +128,17 @@ export async function buildProgram(args: readonly string[], context: CommandCont
     program.addCommand(command.helpGroup(entry.group));
   }
   for (const command of everyCommand(program)) {
-    command.exitOverride().helpOption("-h, --help", "show help").configureOutput({
-      writeOut: (text) => terminal.out(text.replace(/\n$/, "")),
-      writeErr: (text) => terminal.err(text.replace(/\n$/, "")),
-      getOutHelpWidth: () => terminal.columns,
-      getErrHelpWidth: () => terminal.columns,
-      getOutHasColors: () => false,
-      getErrHasColors: () => false,
-    });
+    command
+      .exitOverride()
+      .helpOption("-h, --help", "show help")
+      .configureOutput({
+        writeOut: (text) => terminal.out(text.replace(/\n$/, "")),
+        writeErr: (text) => terminal.err(text.replace(/\n$/, "")),
+        getOutHelpWidth: () => terminal.columns,
+        getErrHelpWidth: () => terminal.columns,
+        getOutHasColors: () => false,
+        getErrHasColors: () => false,
+      });
     command.showHelpAfterError("(--help shows the usage)").showSuggestionAfterError(true);
   }
   if (wanted !== undefined && args[0] === wanted && !COMMANDS.some((entry) => entry.name === wanted)) unknownCommand(wanted, terminal);
@@ -83,8 +146,13 @@ export async function buildProgram(args: readonly string[], context: CommandCont
 }
 
 function unknownCommand(name: string, terminal: Terminal): never {
-  const meant = didYouMean(name, COMMANDS.map((entry) => entry.name));
-  terminal.err(`${terminal.paint.bad("error:")} there is no command "${name}"${meant === undefined ? "" : `; did you mean "${meant}"?`}\n(tidemark --help lists the commands)`);
+  const meant = didYouMean(
+    name,
+    COMMANDS.map((entry) => entry.name),
+  );
+  terminal.err(
+    `${terminal.paint.bad("error:")} there is no command "${name}"${meant === undefined ? "" : `; did you mean "${meant}"?`}\n(tidemark --help lists the commands)`,
+  );
   throw new CommanderError(EXIT.usage, "tidemark.unknownCommand", name);
 }
 

@@ -16,8 +16,13 @@ export function configCommand(context: CommandContext): Command {
     .description("Checks the configuration and says every problem with its file, line and column. Starts nothing.")
     .argument("[file]", "the configuration, like --config")
     .option("--json", "print the problems, or the configuration as used, as JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark config validate\n  tidemark config validate --json production.yaml\n\nExit codes: 0 it is fine · 78 it has problems, or cannot be read")
-    .action(async (file: string | undefined, options: PlaceOptions & { json?: boolean }) => context.end(await validateConfig(context.terminal, file === undefined ? options : { ...options, config: file })));
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark config validate\n  tidemark config validate --json production.yaml\n\nExit codes: 0 it is fine · 78 it has problems, or cannot be read",
+    )
+    .action(async (file: string | undefined, options: PlaceOptions & { json?: boolean }) =>
+      context.end(await validateConfig(context.terminal, file === undefined ? options : { ...options, config: file })),
+    );
   const schema = new Command("schema")
     .description("Prints the JSON Schema of tidemark.yaml, for editors.")
     .addHelpText("after", "\nExample:\n  tidemark config schema > tidemark.schema.json")
@@ -35,7 +40,8 @@ async function validateConfig(terminal: Terminal, options: PlaceOptions & { json
     const config = await loadPlace({ ...place, configFile: shown });
     if (options.json === true) terminal.out(JSON.stringify({ valid: true, config }, null, 2));
     else {
-      if (place.builtIn) terminal.out(wrap("There is no tidemark.yaml here; this is the example that comes with Tidemark.", terminal.columns));
+      if (place.builtIn)
+        terminal.out(wrap("There is no tidemark.yaml here; this is the example that comes with Tidemark.", terminal.columns));
       for (const line of describeConfig(config, terminal)) terminal.out(line);
     }
     return EXIT.ok;
@@ -55,7 +61,9 @@ function printProblems(error: ConfigError, { out, err, paint, columns }: Termina
     out(paint.dim(`  ${code}`));
   }
   const more = error.problems.length - PROBLEMS_SHOWN;
-  err(`${paint.bad("✗")} ${error.problems.length === 1 ? "1 problem" : `${error.problems.length} problems`}${more > 0 ? `, ${more} of them not shown` : ""}`);
+  err(
+    `${paint.bad("✗")} ${error.problems.length === 1 ? "1 problem" : `${error.problems.length} problems`}${more > 0 ? `, ${more} of them not shown` : ""}`,
+  );
 }
 
 function describeConfig(config: Config, { paint, columns }: Terminal): string[] {
@@ -63,12 +71,16 @@ function describeConfig(config: Config, { paint, columns }: Terminal): string[] 
   for (const [name, service] of Object.entries(config.services)) {
     lines.push(`  service ${paint.strong(name)}, ${service.tier}`);
     for (const [scenario, objective] of Object.entries(service.objectives)) {
-      lines.push(`    ${wrap(`${scenario}: may lose ${objective.rpoMs === 0 ? "nothing" : formatDuration(objective.rpoMs)}, back within ${formatDuration(objective.rtoMs)}`, columns - 4, "      ")}`);
+      lines.push(
+        `    ${wrap(`${scenario}: may lose ${objective.rpoMs === 0 ? "nothing" : formatDuration(objective.rpoMs)}, back within ${formatDuration(objective.rtoMs)}`, columns - 4, "      ")}`,
+      );
     }
   }
   for (const [name, store] of Object.entries(config.stores)) {
     lines.push(`  store ${paint.strong(name)} on ${store.nodes.map((node) => node.name).join(", ")}`);
-    lines.push(`    ${wrap(`acknowledged once ${store.acknowledge === "journal" ? "journalled" : "applied"}; ${store.required} more cop${store.required === 1 ? "y" : "ies"} per commit; ${store.policy.kind}`, columns - 4, "      ")}`);
+    lines.push(
+      `    ${wrap(`acknowledged once ${store.acknowledge === "journal" ? "journalled" : "applied"}; ${store.required} more cop${store.required === 1 ? "y" : "ies"} per commit; ${store.policy.kind}`, columns - 4, "      ")}`,
+    );
   }
   const commands = Object.keys(config.commands);
   if (commands.length > 0) lines.push(`  ${wrap(`commands: ${commands.join(", ")}`, columns - 2, "    ")}`);

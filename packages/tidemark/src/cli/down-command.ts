@@ -32,7 +32,10 @@ export function downCommand(context: CommandContext): Command {
     .description("Stops the stack in order (the gateway drains, PostgreSQL stops, control ends) and waits until all has ended.")
     .addOption(new Option("--timeout <duration>", "how long to wait").argParser(durationOption).default(90_000, "90s"))
     .option("--json", "print what was done as JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark down\n  tidemark down --timeout 5m\n\nExit codes: 0 everything has ended · 69 nothing runs here · 75 not all has ended")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark down\n  tidemark down --timeout 5m\n\nExit codes: 0 everything has ended · 69 nothing runs here · 75 not all has ended",
+    )
     .action(async (options: PlaceOptions & { timeout: number; json?: boolean }) => context.end(await takeDown(context.terminal, options)));
 }
 
@@ -51,7 +54,10 @@ async function takeDown(terminal: Terminal, options: PlaceOptions & { timeout: n
     while (isAlive(run.supervisor)) {
       if (systemClock.monotonicMs() > deadlineMs) {
         const left = living((await readRunFile(stateDir)) ?? run).map((role) => role.name);
-        throw new TidemarkError("TM-PLATFORM-NOT-DOWN", `stop the stack in ${stateDir}: after ${options.timeout} ms still running: ${left.join(", ") || "the supervisor"}`);
+        throw new TidemarkError(
+          "TM-PLATFORM-NOT-DOWN",
+          `stop the stack in ${stateDir}: after ${options.timeout} ms still running: ${left.join(", ") || "the supervisor"}`,
+        );
       }
       await sleep(systemClock, LOOK_MS);
     }

@@ -19,8 +19,14 @@ export function formatLogLine(line: string, options: { role: string | undefined;
   const name = LEVELS[Number(level)] ?? String(level);
   const paintLevel = Number(level) >= 50 ? paint.bad : Number(level) >= 40 ? paint.warn : paint.dim;
   const clock = typeof time === "string" ? time.slice(11, 23) : typeof time === "number" ? new Date(time).toISOString().slice(11, 23) : "";
-  const parts = [paint.dim(clock), ...(role === undefined ? [] : [paint.strong(role)]), paintLevel(name), typeof msg === "string" ? msg : ""];
-  for (const [key, value] of Object.entries(facts)) parts.push(paint.dim(`${key}=${shorten(typeof value === "string" ? value : JSON.stringify(value))}`));
+  const parts = [
+    paint.dim(clock),
+    ...(role === undefined ? [] : [paint.strong(role)]),
+    paintLevel(name),
+    typeof msg === "string" ? msg : "",
+  ];
+  for (const [key, value] of Object.entries(facts))
+    parts.push(paint.dim(`${key}=${shorten(typeof value === "string" ? value : JSON.stringify(value))}`));
   const fault = err as { message?: string; code?: string } | undefined;
   if (fault?.message !== undefined && fault.message !== msg) parts.push(paint.bad(shorten(`${fault.code ?? "error"}: ${fault.message}`)));
   return parts.join(" ");

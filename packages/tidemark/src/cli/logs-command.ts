@@ -26,13 +26,17 @@ export function logsCommand(context: CommandContext): Command {
     .option("-f, --follow", "go on showing what comes")
     .option("-n, --lines <number>", "the last so many lines of each role", lineCount, 20)
     .option("--json", "print the lines as they are, JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark logs\n  tidemark logs gateway -n 100\n  tidemark logs agent-pg1 --follow\n\nExit codes: 0 shown · 64 there is no such role · 69 there are no logs here")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark logs\n  tidemark logs gateway -n 100\n  tidemark logs agent-pg1 --follow\n\nExit codes: 0 shown · 64 there is no such role · 69 there are no logs here",
+    )
     .action(async (role: string | undefined, options: LogsOptions) => showLogs(context.terminal, role, options));
 }
 
 function lineCount(text: string): number {
   const count = Number(text);
-  if (!Number.isInteger(count) || count < 0 || count > MOST_LINES) throw new InvalidArgumentError(`a whole number from 0 to ${MOST_LINES}.`);
+  if (!Number.isInteger(count) || count < 0 || count > MOST_LINES)
+    throw new InvalidArgumentError(`a whole number from 0 to ${MOST_LINES}.`);
   return count;
 }
 
@@ -43,9 +47,12 @@ async function showLogs(terminal: Terminal, role: string | undefined, options: L
   const chosen = role === undefined ? names : names.filter((name) => name === role);
   if (chosen.length === 0) {
     const meant = didYouMean(role ?? "", names);
-    throw new TidemarkError("TM-PLATFORM-ROLE-UNKNOWN", `show the log of "${role}", which is not there`, { hint: meant === undefined ? `There are logs of ${names.join(", ")}.` : `Did you mean ${meant}?` });
+    throw new TidemarkError("TM-PLATFORM-ROLE-UNKNOWN", `show the log of "${role}", which is not there`, {
+      hint: meant === undefined ? `There are logs of ${names.join(", ")}.` : `Did you mean ${meant}?`,
+    });
   }
-  const print = (name: string, line: string): void => terminal.out(options.json === true ? line : formatLogLine(line, { role: chosen.length > 1 ? name : undefined, paint: terminal.paint }));
+  const print = (name: string, line: string): void =>
+    terminal.out(options.json === true ? line : formatLogLine(line, { role: chosen.length > 1 ? name : undefined, paint: terminal.paint }));
   const tails = await Promise.all(chosen.map(async (name) => ({ name, ...(await readTail(join(folder, `${name}.log`), options.lines)) })));
   const lines = tails.flatMap(({ name, lines: own }) => own.map((line, index) => ({ name, line, index, time: timeOf(line) })));
   // Lines without a time (a crash's stack) stay behind the line before them: the sort is stable within a role.
@@ -55,7 +62,10 @@ async function showLogs(terminal: Terminal, role: string | undefined, options: L
 
 async function logNames(folder: string): Promise<string[]> {
   try {
-    return (await readdir(folder)).filter((name) => name.endsWith(".log")).map((name) => name.slice(0, -4)).toSorted();
+    return (await readdir(folder))
+      .filter((name) => name.endsWith(".log"))
+      .map((name) => name.slice(0, -4))
+      .toSorted();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw error;

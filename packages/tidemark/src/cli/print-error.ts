@@ -29,7 +29,9 @@ export function printError(error: unknown, terminal: Terminal, env: NodeJS.Proce
   } else {
     const message = error instanceof Error ? error.message : String(error);
     err(`${paint.bad("error:")} ${wrap(`unexpected: ${message}`, columns - 7, "  ")}`);
-    err(`  ${paint.dim("hint:")}  ${wrap("This is probably a bug of Tidemark. TIDEMARK_DEBUG=1 shows where it happened.", columns - 9, "         ")}`);
+    err(
+      `  ${paint.dim("hint:")}  ${wrap("This is probably a bug of Tidemark. TIDEMARK_DEBUG=1 shows where it happened.", columns - 9, "         ")}`,
+    );
   }
   if (env["TIDEMARK_DEBUG"] === "1" && error instanceof Error) err(paint.dim(error.stack ?? ""));
   return exitCodeOf(error);

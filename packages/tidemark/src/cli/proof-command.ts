@@ -22,17 +22,29 @@ interface ProofOptions extends PlaceOptions {
 }
 
 /** How `proof verify` ends where the signature was not even checked; 2 means neither good nor bad. */
-const VERIFY_EXIT: Readonly<Partial<Record<ErrorCode, number>>> = { "TM-PROOF-UNKNOWN-KEY": 2, "TM-PROOF-KEY": 2, "TM-PROOF-FORMAT": EXIT.data };
+const VERIFY_EXIT: Readonly<Partial<Record<ErrorCode, number>>> = {
+  "TM-PROOF-UNKNOWN-KEY": 2,
+  "TM-PROOF-KEY": 2,
+  "TM-PROOF-FORMAT": EXIT.data,
+};
 
 /** `tidemark proof verify|show|rotate-key`. */
 export function proofCommand(context: CommandContext): Command {
   const command = new Command("proof").description("Verifies and shows proofs, and rotates the key that signs them.");
   const verify = withPlace(new Command("verify"))
-    .description("Checks that a proof is what was signed, by a known key. With --key only the keys given are trusted, and those that they gave way to.")
+    .description(
+      "Checks that a proof is what was signed, by a known key. With --key only the keys given are trusted, and those that they gave way to.",
+    )
     .argument("<file>", "the proof")
-    .option("-k, --key <path...>", "a public key (PEM), or a folder of public keys and rotations (default: keys/proof-public in the state folder)")
+    .option(
+      "-k, --key <path...>",
+      "a public key (PEM), or a folder of public keys and rotations (default: keys/proof-public in the state folder)",
+    )
     .option("--json", "print the verdict as JSON")
-    .addHelpText("after", "\nExamples:\n  tidemark proof verify proof.json\n  tidemark proof verify proof.json --key tidemark-public.pem\n\nExit codes: 0 the signature holds · 1 it does not · 2 the key is not known\n  65 it is no proof, or cannot be read\nWhether the proof is a good one is another question: `proof show` has the counts.")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark proof verify proof.json\n  tidemark proof verify proof.json --key tidemark-public.pem\n\nExit codes: 0 the signature holds · 1 it does not · 2 the key is not known\n  65 it is no proof, or cannot be read\nWhether the proof is a good one is another question: `proof show` has the counts.",
+    )
     .action(async (file: string, options: ProofOptions) => context.end(await verify_(context.terminal, file, options)));
   const show = new Command("show")
     .description("Shows what a proof says. Does not check its signature.")
@@ -45,7 +57,9 @@ export function proofCommand(context: CommandContext): Command {
       else for (const line of describeProof(proof, context.terminal)) context.terminal.out(line);
     });
   const rotate = withPlace(new Command("rotate-key"))
-    .description("Replaces the key that signs proofs. Old proofs stay valid; the rotation is signed by the old key and kept in the audit log.")
+    .description(
+      "Replaces the key that signs proofs. Old proofs stay valid; the rotation is signed by the old key and kept in the audit log.",
+    )
     .requiredOption("--reason <text>", "why, for the audit log")
     .option("--json", "print the key ids as JSON")
     .addHelpText("after", '\nExample:\n  tidemark proof rotate-key --reason "yearly rotation"')
@@ -65,9 +79,12 @@ async function verify_(terminal: Terminal, file: string, options: ProofOptions):
     return VERIFY_EXIT[error.code] ?? EXIT.failed;
   }
   const { proof, keyId, keyRetiredAt } = verified;
-  if (options.json === true) out(JSON.stringify({ file, valid: true, keyId, ...(keyRetiredAt === undefined ? {} : { keyRetiredAt }), outcome: proof.body.outcome }));
+  if (options.json === true)
+    out(JSON.stringify({ file, valid: true, keyId, ...(keyRetiredAt === undefined ? {} : { keyRetiredAt }), outcome: proof.body.outcome }));
   else {
-    out(`${paint.good("✓")} ${wrap(`the signature holds, by key ${keyId}${keyRetiredAt === undefined ? "" : ` (retired ${keyRetiredAt})`}`, columns - 2, "  ")}`);
+    out(
+      `${paint.good("✓")} ${wrap(`the signature holds, by key ${keyId}${keyRetiredAt === undefined ? "" : ` (retired ${keyRetiredAt})`}`, columns - 2, "  ")}`,
+    );
     for (const line of describeProof(proof, terminal)) out(`  ${line}`);
   }
   return EXIT.ok;
@@ -75,7 +92,8 @@ async function verify_(terminal: Terminal, file: string, options: ProofOptions):
 
 async function readProofFile(file: string): Promise<string> {
   try {
-    if ((await stat(file)).size > MAX_PROOF_BYTES) throw new TidemarkError("TM-PROOF-FORMAT", `read ${file}: it has more than ${MAX_PROOF_BYTES} bytes`);
+    if ((await stat(file)).size > MAX_PROOF_BYTES)
+      throw new TidemarkError("TM-PROOF-FORMAT", `read ${file}: it has more than ${MAX_PROOF_BYTES} bytes`);
     return await readFile(file, "utf8");
   } catch (cause) {
     if (cause instanceof TidemarkError) throw cause;
@@ -133,17 +151,26 @@ async function rotateKey({ out, paint, columns }: Terminal, options: ProofOption
 export function describeProof({ body, signature }: SignedProof, { paint, columns }: Terminal): string[] {
   const outcome = body.outcome === "proven" ? paint.good : body.outcome === "failed" ? paint.bad : paint.warn;
   const { acknowledged, found, lost, duplicated, resurrected, indeterminate, rejected, refused } = body.counts;
-  const reign = (one: NonNullable<typeof body.before>): string => `${one.primary}, epoch ${one.epoch}, timeline ${one.timeline}, fork ${one.forkLsn}`;
+  const reign = (one: NonNullable<typeof body.before>): string =>
+    `${one.primary}, epoch ${one.epoch}, timeline ${one.timeline}, fork ${one.forkLsn}`;
   const lines: [string, string][] = [
     ["outcome", outcome(body.outcome)],
     ["claim", body.claim],
     ["deployment", body.deployment],
     ["scenario", `${body.scenario} (${body.fault})`],
     ["when", `${body.began} to ${body.ended}`],
-    ["writes", `${acknowledged} acknowledged, ${found} found, ${lost} lost, ${duplicated} duplicated, ${resurrected} resurrected, ${indeterminate} indeterminate, ${rejected} rejected, ${refused} refused`],
+    [
+      "writes",
+      `${acknowledged} acknowledged, ${found} found, ${lost} lost, ${duplicated} duplicated, ${resurrected} resurrected, ${indeterminate} indeterminate, ${rejected} rejected, ${refused} refused`,
+    ],
     ["rpo", measured(body.rpo)],
     ["rto", measured(body.rto)],
-    ["versions", Object.entries(body.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
+    [
+      "versions",
+      Object.entries(body.versions)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(", "),
+    ],
     ...(body.guarantee === undefined ? [] : [["guarantee", body.guarantee] as [string, string]]),
     ...(body.before === undefined ? [] : [["before", reign(body.before)] as [string, string]]),
     ...(body.after === undefined ? [] : [["after", reign(body.after)] as [string, string]]),

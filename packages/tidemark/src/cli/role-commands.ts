@@ -31,7 +31,11 @@ export function agentCommand(context: CommandContext): Command {
         const store = Object.entries(role.config.stores).find(([, { nodes: own }]) => own.some((node) => node.name === options.node))?.[0];
         if (store === undefined) {
           const meant = didYouMean(options.node, nodes);
-          throw new TidemarkError("TM-PLATFORM-ROLE-UNKNOWN", `run the agent of node "${options.node}", which ${role.config.file} does not have`, { hint: meant === undefined ? `Its nodes are ${nodes.join(", ")}.` : `Did you mean ${meant}?` });
+          throw new TidemarkError(
+            "TM-PLATFORM-ROLE-UNKNOWN",
+            `run the agent of node "${options.node}", which ${role.config.file} does not have`,
+            { hint: meant === undefined ? `Its nodes are ${nodes.join(", ")}.` : `Did you mean ${meant}?` },
+          );
         }
         await (await import("../cluster/agent/agent-role.ts")).runAgentRole({ ...role, store, node: options.node });
       });
@@ -48,10 +52,18 @@ export function gatewayCommand(context: CommandContext): Command {
     });
 }
 
-async function runRole(context: CommandContext, role: string, options: PlaceOptions, run: Parameters<(typeof import("../platform/role-runtime.ts"))["runRoleProcess"]>[1]): Promise<void> {
+async function runRole(
+  context: CommandContext,
+  role: string,
+  options: PlaceOptions,
+  run: Parameters<(typeof import("../platform/role-runtime.ts"))["runRoleProcess"]>[1],
+): Promise<void> {
   const place = await findPlace(options);
   const { runRoleProcess } = await import("../platform/role-runtime.ts");
-  const code = await runRoleProcess({ role, configFile: place.configFile, ...(place.stateDir === undefined ? {} : { stateDir: place.stateDir }) }, run);
+  const code = await runRoleProcess(
+    { role, configFile: place.configFile, ...(place.stateDir === undefined ? {} : { stateDir: place.stateDir }) },
+    run,
+  );
   context.end(code);
   // What a role left open (a keep-alive connection, a timer) must not keep its process: everything was closed by now.
   setTimeout(() => process.exit(code), LINGER_MS).unref();

@@ -18,11 +18,16 @@ interface StatusOptions extends PlaceOptions {
 /** `tidemark status`. */
 export function statusCommand(context: CommandContext): Command {
   return withPlace(new Command("status"))
-    .description("Shows what runs, who is primary, what the journal holds and how far it is applied. What cannot be asked is shown as unknown.")
+    .description(
+      "Shows what runs, who is primary, what the journal holds and how far it is applied. What cannot be asked is shown as unknown.",
+    )
     .option("--json", "print everything that is known as JSON")
     .option("-w, --watch", "show it again and again")
     .addOption(new Option("--interval <duration>", "with --watch: time between two looks").argParser(durationOption).default(1_000, "1s"))
-    .addHelpText("after", "\nExamples:\n  tidemark status\n  tidemark status --json | jq .gateway.value.journal\n  tidemark status --watch\n\nExit codes: 0 everything runs and answers · 1 something does not · 69 nothing runs")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark status\n  tidemark status --json | jq .gateway.value.journal\n  tidemark status --watch\n\nExit codes: 0 everything runs and answers · 1 something does not · 69 nothing runs",
+    )
     .action(async (options: StatusOptions) => context.end(await showStatus(context.terminal, options)));
 }
 
@@ -31,7 +36,8 @@ async function showStatus(terminal: Terminal, options: StatusOptions): Promise<n
   for (;;) {
     const report = await collectStatus(config);
     if (options.json === true) terminal.out(JSON.stringify(report, null, options.watch === true ? 0 : 2));
-    else terminal.out(`${options.watch === true && terminal.interactive ? CLEAR_SCREEN : ""}${describeStatus(report, terminal).join("\n")}`);
+    else
+      terminal.out(`${options.watch === true && terminal.interactive ? CLEAR_SCREEN : ""}${describeStatus(report, terminal).join("\n")}`);
     if (options.watch !== true) return statusExitCode(report);
     await pause(options.interval);
   }

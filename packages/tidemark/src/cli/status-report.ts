@@ -13,7 +13,9 @@ import { gatewayUrl } from "../platform/start-stack.ts";
 const ANSWER_MS = 2_000;
 
 /** An answer, or why there is none. */
-export type Answer = { readonly known: true; readonly value: Readonly<Record<string, unknown>> } | { readonly known: false; readonly why: string };
+export type Answer =
+  | { readonly known: true; readonly value: Readonly<Record<string, unknown>> }
+  | { readonly known: false; readonly why: string };
 
 export interface StatusReport {
   readonly formatVersion: 1;
@@ -31,7 +33,10 @@ export interface StatusReport {
 export async function collectStatus(config: Config): Promise<StatusReport> {
   const run = await readRunFile(config.stateDir);
   const token = await readToken(config);
-  const [control, gateway] = await Promise.all([ask(`http://${formatAddress(config.control)}/v1/status`, token), ask(`${gatewayUrl(config)}/v1/status`, token)]);
+  const [control, gateway] = await Promise.all([
+    ask(`http://${formatAddress(config.control)}/v1/status`, token),
+    ask(`${gatewayUrl(config)}/v1/status`, token),
+  ]);
   return {
     formatVersion: 1,
     at: new Date().toISOString(),
@@ -58,7 +63,8 @@ async function ask(url: string, token: string | undefined): Promise<Answer> {
   try {
     const response = await fetch(url, { signal: limit, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
     const value = (await response.json()) as Record<string, unknown>;
-    if (!response.ok) return { known: false, why: `answered ${response.status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
+    if (!response.ok)
+      return { known: false, why: `answered ${response.status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
     return { known: true, value };
   } catch (error) {
     if (limit.aborted) return { known: false, why: `no answer within ${ANSWER_MS} ms` };
@@ -72,7 +78,9 @@ export function allServe(config: Config, { control, gateway }: StatusReport): bo
   if (!control.known || !gateway.known || gateway.value["accepting"] !== true) return false;
   const inControl = control.value["stores"] as Record<string, { state?: unknown } | undefined> | undefined;
   const inGateway = gateway.value["stores"] as Record<string, { applier?: { state?: unknown } | null } | undefined> | undefined;
-  return Object.keys(config.stores).every((store) => inControl?.[store]?.state === "serving" && APPLIES.has(inGateway?.[store]?.applier?.state));
+  return Object.keys(config.stores).every(
+    (store) => inControl?.[store]?.state === "serving" && APPLIES.has(inGateway?.[store]?.applier?.state),
+  );
 }
 
 /** States of an applier that works; `paused` was asked for. */

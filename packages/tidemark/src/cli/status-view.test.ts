@@ -7,7 +7,16 @@ import { describeStatus } from "./status-view.ts";
 import { makePaint } from "./terminal.ts";
 
 const self = identifyProcess(process.pid) ?? { pid: 0, started: "" };
-const role = (name: string, more: Partial<RunningRole> = {}): RunningRole => ({ name, kind: "gateway", state: "ready", ...self, startedAtMs: 0, restarts: 0, log: "", ...more });
+const role = (name: string, more: Partial<RunningRole> = {}): RunningRole => ({
+  name,
+  kind: "gateway",
+  state: "ready",
+  ...self,
+  startedAtMs: 0,
+  restarts: 0,
+  log: "",
+  ...more,
+});
 
 const run: RunFile = {
   formatVersion: 1,
@@ -18,7 +27,11 @@ const run: RunFile = {
   state: "ready",
   gatewayUrl: "http://127.0.0.1:7400",
   controlUrl: "http://127.0.0.1:7401",
-  roles: [role("control", { address: "127.0.0.1:7401" }), role("agent-pg1", { address: "127.0.0.1:7421" }), role("gateway", { address: "127.0.0.1:7400", restarts: 2 })],
+  roles: [
+    role("control", { address: "127.0.0.1:7401" }),
+    role("agent-pg1", { address: "127.0.0.1:7421" }),
+    role("gateway", { address: "127.0.0.1:7400", restarts: 2 }),
+  ],
 };
 
 const report: StatusReport = {
@@ -39,7 +52,13 @@ const report: StatusReport = {
           decision: { phase: "steady" },
           lastFailover: { kind: "failover", from: "pg1", to: "pg2", atMs: Date.parse("2026-01-01T00:01:00Z"), totalMs: 412 },
           nodes: [
-            { node: "pg1", role: "standby", ageMs: 120, lagBytes: 2_048, status: { state: "standby", timeline: 2, lsn: "0/5000000", streaming: true } },
+            {
+              node: "pg1",
+              role: "standby",
+              ageMs: 120,
+              lagBytes: 2_048,
+              status: { state: "standby", timeline: 2, lsn: "0/5000000", streaming: true },
+            },
             { node: "pg2", role: "primary", ageMs: 9_000, status: { state: "primary", timeline: 2, lsn: "0/5000800" } },
             { node: "pg3", role: "standby" },
           ],
@@ -51,20 +70,37 @@ const report: StatusReport = {
     known: true,
     value: {
       accepting: true,
-      journal: { state: "open", oldest: "1", durable: "4500", bytes: 16_777_216, quotaBytes: 1_073_741_824, healingHorizon: "2026-01-01T00:00:01.000Z" },
+      journal: {
+        state: "open",
+        oldest: "1",
+        durable: "4500",
+        bytes: 16_777_216,
+        quotaBytes: 1_073_741_824,
+        healingHorizon: "2026-01-01T00:00:01.000Z",
+      },
       writes: { pending: 3 },
       deadLetters: { open: 2 },
       incidents: 0,
-      stores: { orders: { guarantee: "fsynced in the journal on one machine", applier: { pid: 99, state: "applying" }, behind: { records: 12 } } },
+      stores: {
+        orders: { guarantee: "fsynced in the journal on one machine", applier: { pid: 99, state: "applying" }, behind: { records: 12 } },
+      },
     },
   },
 };
 
-const show = (of: StatusReport, columns: number): string => describeStatus(of, { columns, paint: makePaint(false) }).join("\n").replaceAll(String(self.pid).padStart(5), "  PID").replaceAll(String(self.pid), "PID");
+const show = (of: StatusReport, columns: number): string =>
+  describeStatus(of, { columns, paint: makePaint(false) })
+    .join("\n")
+    .replaceAll(String(self.pid).padStart(5), "  PID")
+    .replaceAll(String(self.pid), "PID");
 
 describe("the status for people", () => {
   it("is a table in 80 columns; an agent that was not heard lately is unknown", () => {
-    expect(show(report, 80).replaceAll(/ +PID/g, " PID").replaceAll(/ +pid {2}/g, " pid  ")).toMatchInlineSnapshot(`
+    expect(
+      show(report, 80)
+        .replaceAll(/ +PID/g, " PID")
+        .replaceAll(/ +pid {2}/g, " pid  "),
+    ).toMatchInlineSnapshot(`
       "orders-example 2026-01-01 00:05:00 UTC
       state in     /shop/.tidemark
       supervisor   running, pid 12, up 5 m 0 s
@@ -104,7 +140,13 @@ describe("the status for people", () => {
   });
 
   it("shows what cannot be asked as unknown, and a role that is gone as gone", () => {
-    const lost: StatusReport = { ...report, supervisor: { state: "gone", pid: 12 }, run: { ...run, roles: [role("gateway", { started: "1" })] }, control: { known: false, why: "nobody listens there" }, gateway: { known: false, why: "no answer within 2000 ms" } };
+    const lost: StatusReport = {
+      ...report,
+      supervisor: { state: "gone", pid: 12 },
+      run: { ...run, roles: [role("gateway", { started: "1" })] },
+      control: { known: false, why: "nobody listens there" },
+      gateway: { known: false, why: "no answer within 2000 ms" },
+    };
     const text = show(lost, 80);
     expect(text).toContain("stores       unknown: nobody listens there");
     expect(text).toContain("gateway      unknown: no answer within 2000 ms");
@@ -113,7 +155,11 @@ describe("the status for people", () => {
   });
 
   it("survives answers of another version: what is not there is unknown", () => {
-    const odd: StatusReport = { ...report, control: { known: true, value: { stores: { orders: 7, b: { nodes: [null, 1] } } } }, gateway: { known: true, value: { journal: "x", stores: [] } } };
+    const odd: StatusReport = {
+      ...report,
+      control: { known: true, value: { stores: { orders: 7, b: { nodes: [null, 1] } } } },
+      gateway: { known: true, value: { journal: "x", stores: [] } },
+    };
     expect(show(odd, 80)).toContain("unknown");
   });
 
@@ -122,6 +168,13 @@ describe("the status for people", () => {
     expect(statusExitCode({ ...report, gateway: { known: true, value: { accepting: false } } })).toBe(1);
     expect(statusExitCode({ ...report, run: { ...run, roles: [role("gateway", { state: "waiting" })] } })).toBe(1);
     expect(statusExitCode({ ...report, control: { known: false, why: "" } })).toBe(1);
-    expect(statusExitCode({ ...report, supervisor: { state: "absent" }, control: { known: false, why: "" }, gateway: { known: false, why: "" } })).toBe(69);
+    expect(
+      statusExitCode({
+        ...report,
+        supervisor: { state: "absent" },
+        control: { known: false, why: "" },
+        gateway: { known: false, why: "" },
+      }),
+    ).toBe(69);
   });
 });

@@ -23,7 +23,9 @@ export function describeStatus(report: StatusReport, layout: Layout): string[] {
     ...describeHead(report, layout),
     "",
     ...describeRoles(report, layout),
-    ...(report.control.known ? Object.entries(facts(report.control.value["stores"])).flatMap(([name, store]) => ["", ...describeStore(name, facts(store), layout)]) : ["", unknownLine("stores", report.control, layout)]),
+    ...(report.control.known
+      ? Object.entries(facts(report.control.value["stores"])).flatMap(([name, store]) => ["", ...describeStore(name, facts(store), layout)])
+      : ["", unknownLine("stores", report.control, layout)]),
     "",
     ...describeGateway(report, layout),
   ];
@@ -36,7 +38,11 @@ function describeHead({ name, at, stateDir, supervisor, run }: StatusReport, { c
     absent: paint.dim("not started here (tidemark up)"),
     gone: paint.bad(`gone (pid ${supervisor.pid}): what died is not started again; tidemark up`),
   } as const;
-  return [`${paint.strong(name)} ${paint.dim(`${at.slice(0, 19).replace("T", " ")} UTC`)}`, field("state in", stateDir, { columns, paint }), field("supervisor", words[supervisor.state], { columns, paint })];
+  return [
+    `${paint.strong(name)} ${paint.dim(`${at.slice(0, 19).replace("T", " ")} UTC`)}`,
+    field("state in", stateDir, { columns, paint }),
+    field("supervisor", words[supervisor.state], { columns, paint }),
+  ];
 }
 
 function describeRoles({ run }: StatusReport, { columns, paint }: Layout): string[] {
@@ -48,7 +54,11 @@ function describeRoles({ run }: StatusReport, { columns, paint }: Layout): strin
     { text: String(role.restarts), ...(role.restarts > 0 ? { paint: paint.warn } : {}) },
     { text: role.reason?.code ?? role.address ?? "" },
   ]);
-  return layTable([{ title: "role" }, { title: "state" }, { title: "pid", right: true }, { title: "restarts", right: true }, { title: "address" }], rows, { columns, dim: paint.dim });
+  return layTable(
+    [{ title: "role" }, { title: "state" }, { title: "pid", right: true }, { title: "restarts", right: true }, { title: "address" }],
+    rows,
+    { columns, dim: paint.dim },
+  );
 }
 
 function roleState(role: RunningRole, paint: Paint): Cell {
@@ -67,15 +77,39 @@ function describeStore(name: string, store: Facts, layout: Layout): string[] {
   const obstacle = decision["obstacle"] === undefined ? "" : `: ${text(decision["obstacle"])}`;
   const lines = [
     paint.strong(`store ${name}`),
-    field("state", `${state === "serving" ? paint.good(state) : state === "blocked" ? paint.bad(state) : paint.warn(state)}${obstacle}`, layout),
-    field("primary", record["primary"] === undefined ? UNKNOWN : `${text(record["primary"])}, epoch ${text(record["epoch"])}, timeline ${text(record["timeline"])}`, layout),
+    field(
+      "state",
+      `${state === "serving" ? paint.good(state) : state === "blocked" ? paint.bad(state) : paint.warn(state)}${obstacle}`,
+      layout,
+    ),
+    field(
+      "primary",
+      record["primary"] === undefined
+        ? UNKNOWN
+        : `${text(record["primary"])}, epoch ${text(record["epoch"])}, timeline ${text(record["timeline"])}`,
+      layout,
+    ),
     field("commits wait", /^\d/.test(synchronous) ? paint.good(`for ${synchronous}`) : paint.warn(synchronous), layout),
   ];
   const last = facts(store["lastFailover"]);
   if (last["kind"] !== undefined) lines.push(field("failover", describeFailover(last), layout));
   const nodes = Array.isArray(store["nodes"]) ? (store["nodes"] as unknown[]).map(facts) : [];
   if (nodes.length === 0) return lines;
-  return [...lines, ...layTable([{ title: "node" }, { title: "state" }, { title: "timeline", right: true }, { title: "lsn", right: true }, { title: "behind", right: true }, { title: "note" }], nodes.map((node) => nodeCells(node, paint)), { columns, dim: paint.dim })];
+  return [
+    ...lines,
+    ...layTable(
+      [
+        { title: "node" },
+        { title: "state" },
+        { title: "timeline", right: true },
+        { title: "lsn", right: true },
+        { title: "behind", right: true },
+        { title: "note" },
+      ],
+      nodes.map((node) => nodeCells(node, paint)),
+      { columns, dim: paint.dim },
+    ),
+  ];
 }
 
 /** An agent that was not heard for so long is not what it said last. */
@@ -93,7 +127,14 @@ function nodeCells(node: Facts, paint: Paint): Cell[] {
   const fine = state === "primary" || state === "standby";
   const behind = node["role"] === "primary" ? "–" : size(node["lagBytes"]);
   const remark = status["streaming"] === true ? "streams" : text(status["detail"], "");
-  return [name, { text: state, paint: fine ? paint.good : paint.warn }, { text: text(status["timeline"]) }, { text: text(status["lsn"]) }, { text: behind }, { text: remark, paint: paint.dim }];
+  return [
+    name,
+    { text: state, paint: fine ? paint.good : paint.warn },
+    { text: text(status["timeline"]) },
+    { text: text(status["lsn"]) },
+    { text: behind },
+    { text: remark, paint: paint.dim },
+  ];
 }
 
 function describeFailover(event: Facts): string {
@@ -113,8 +154,22 @@ function describeGateway({ gateway, run }: StatusReport, layout: Layout): string
   const open = number(facts(deadLetters)["open"]);
   const lines = [
     `${paint.strong("gateway")}${run === undefined ? "" : ` ${run.gatewayUrl}`}`,
-    field("accepts", accepting === true ? paint.good("writes") : draining === true ? paint.warn("no writes: it is stopping") : accepting === false ? paint.bad(`no writes: ${text(reason["code"], "the journal is not open")}`) : UNKNOWN, layout),
-    field("journal", `${text(journal["state"])}, ${journal["durable"] === "0" ? "no writes yet" : `writes ${text(journal["oldest"])} to ${text(journal["durable"])}`}, ${size(journal["bytes"])} of ${size(journal["quotaBytes"])}`, layout),
+    field(
+      "accepts",
+      accepting === true
+        ? paint.good("writes")
+        : draining === true
+          ? paint.warn("no writes: it is stopping")
+          : accepting === false
+            ? paint.bad(`no writes: ${text(reason["code"], "the journal is not open")}`)
+            : UNKNOWN,
+      layout,
+    ),
+    field(
+      "journal",
+      `${text(journal["state"])}, ${journal["durable"] === "0" ? "no writes yet" : `writes ${text(journal["oldest"])} to ${text(journal["durable"])}`}, ${size(journal["bytes"])} of ${size(journal["quotaBytes"])}`,
+      layout,
+    ),
     field("heals back", journal["healingHorizon"] === null ? "nothing to heal from yet" : `to ${text(journal["healingHorizon"])}`, layout),
     field("pending", text(facts(writes)["pending"]), layout),
     field("dead letters", open === 0 ? "none" : open === undefined ? UNKNOWN : paint.warn(`${open} wait for an operator`), layout),
@@ -127,7 +182,13 @@ function describeGateway({ gateway, run }: StatusReport, layout: Layout): string
     const state = text(applier["state"]);
     const colour = state === "applying" ? paint.good : state === "stopped" ? paint.bad : paint.warn;
     const pid = number(applier["pid"]);
-    lines.push(field(`apply ${name}`, `${colour(state)}${pid === undefined ? "" : `, pid ${pid}`}${applier["message"] === undefined ? "" : `: ${text(applier["message"])}`}; behind by ${behind === undefined ? UNKNOWN : `${behind} writes at most`}`, layout));
+    lines.push(
+      field(
+        `apply ${name}`,
+        `${colour(state)}${pid === undefined ? "" : `, pid ${pid}`}${applier["message"] === undefined ? "" : `: ${text(applier["message"])}`}; behind by ${behind === undefined ? UNKNOWN : `${behind} writes at most`}`,
+        layout,
+      ),
+    );
     lines.push(field("acknowledged", `means ${text(store["guarantee"])}`, layout));
   }
   return lines;

@@ -18,7 +18,11 @@ const GAP = "  ";
  * Lays rows out in `columns` columns of a terminal: side by side when that fits, else each row as a block, its first
  * cell as the head and the others below with their titles. Cells that are too long are cut with an ellipsis in blocks.
  */
-export function layTable(columns: readonly Column[], rows: readonly (readonly Cell[])[], options: { columns: number; dim: (text: string) => string }): string[] {
+export function layTable(
+  columns: readonly Column[],
+  rows: readonly (readonly Cell[])[],
+  options: { columns: number; dim: (text: string) => string },
+): string[] {
   const widths = columns.map(({ title }, index) => Math.max(title.length, ...rows.map((row) => row[index]?.text.length ?? 0)));
   const whole = widths.reduce((sum, width) => sum + width, 0) + GAP.length * (columns.length - 1);
   if (whole <= options.columns) {
@@ -36,7 +40,13 @@ export function layTable(columns: readonly Column[], rows: readonly (readonly Ce
   const titleWidth = Math.max(...columns.slice(1).map(({ title }) => title.length));
   return rows.flatMap((row) => [
     show(row[0], options.columns),
-    ...row.slice(1).flatMap((cell, index) => (cell.text === "" ? [] : [`${GAP}${options.dim((columns[index + 1]?.title ?? "").padEnd(titleWidth))} ${show(cell, options.columns - titleWidth - 3)}`])),
+    ...row
+      .slice(1)
+      .flatMap((cell, index) =>
+        cell.text === ""
+          ? []
+          : [`${GAP}${options.dim((columns[index + 1]?.title ?? "").padEnd(titleWidth))} ${show(cell, options.columns - titleWidth - 3)}`],
+      ),
   ]);
 }
 

@@ -28,16 +28,28 @@ interface UpOptions extends PlaceOptions {
 }
 
 /** From the supervisor in the background to the command that started it. */
-type FromBackground = { readonly type: "happening"; readonly happening: RoleHappening } | { readonly type: "up" } | { readonly type: "failed"; readonly code: string; readonly message: string; readonly hint: string };
+type FromBackground =
+  | { readonly type: "happening"; readonly happening: RoleHappening }
+  | { readonly type: "up" }
+  | { readonly type: "failed"; readonly code: string; readonly message: string; readonly hint: string };
 
 /** `tidemark up`. */
 export function upCommand(context: CommandContext): Command {
   return withPlace(new Command("up"))
-    .description("Starts the whole stack on this machine, every role a process of its own, and starts again what dies. Ctrl-C stops it in order; a second Ctrl-C hurries.")
+    .description(
+      "Starts the whole stack on this machine, every role a process of its own, and starts again what dies. Ctrl-C stops it in order; a second Ctrl-C hurries.",
+    )
     .option("-d, --detach", "run in the background; return when everything is ready")
-    .addOption(new Option("--timeout <duration>", "with --detach: how long to wait until everything is ready").argParser(durationOption).default(120_000, "2m"))
+    .addOption(
+      new Option("--timeout <duration>", "with --detach: how long to wait until everything is ready")
+        .argParser(durationOption)
+        .default(120_000, "2m"),
+    )
     .addOption(new Option("--in-background").hideHelp())
-    .addHelpText("after", "\nExamples:\n  tidemark up\n  tidemark up --detach && tidemark status\n  tidemark up --config shop.yaml --state-dir /var/lib/shop\n\nExit codes: 0 stopped cleanly, or with --detach: everything is ready · 69 it runs\nalready · 70 a role stopped for good · 75 not ready in time · 78 configuration")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tidemark up\n  tidemark up --detach && tidemark status\n  tidemark up --config shop.yaml --state-dir /var/lib/shop\n\nExit codes: 0 stopped cleanly, or with --detach: everything is ready · 69 it runs\nalready · 70 a role stopped for good · 75 not ready in time · 78 configuration",
+    )
     .action(async (options: UpOptions) => {
       const place = await findPlace(options);
       const config = await loadPlace(place);
@@ -65,7 +77,10 @@ async function runInBackground(place: Place, config: Config): Promise<number> {
     if (process.connected) process.send?.(message, () => undefined);
   };
   try {
-    return await supervise(place, config, { onHappening: (happening) => tell({ type: "happening", happening }), onUp: () => tell({ type: "up" }) });
+    return await supervise(place, config, {
+      onHappening: (happening) => tell({ type: "happening", happening }),
+      onUp: () => tell({ type: "up" }),
+    });
   } catch (error) {
     if (error instanceof TidemarkError) tell({ type: "failed", code: error.code, message: error.message, hint: error.hint });
     throw error;
@@ -96,12 +111,20 @@ async function supervise(place: Place, config: Config, watching: Watching): Prom
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
   const startedMs = systemClock.monotonicMs();
-  stack = await startStack({ configFile: place.configFile, stateDir: config.stateDir, logger: supervisorLogger(config.stateDir), onHappening: watching.onHappening });
+  stack = await startStack({
+    configFile: place.configFile,
+    stateDir: config.stateDir,
+    logger: supervisorLogger(config.stateDir),
+    onHappening: watching.onHappening,
+  });
   const settled = await Promise.race([stack.settled(), asked.promise]);
   if (settled !== "asked" && settled !== undefined) {
     await stack.stop();
     const { role, code, message, hint } = settled;
-    throw new TidemarkError("TM-PLATFORM-ROLE-STOPPED", `start ${role}: ${message}`, { details: { role, code }, ...(hint === "" ? {} : { hint: `${hint}${code === "" ? "" : ` (${code})`}` }) });
+    throw new TidemarkError("TM-PLATFORM-ROLE-STOPPED", `start ${role}: ${message}`, {
+      details: { role, code },
+      ...(hint === "" ? {} : { hint: `${hint}${code === "" ? "" : ` (${code})`}` }),
+    });
   }
   if (settled !== "asked") {
     const serving = untilAllServe(config, () => signals > 0);
@@ -141,14 +164,22 @@ async function detach(terminal: Terminal, job: { place: Place; config: Config; t
     child.on("error", (cause) => reject(new TidemarkError("TM-PLATFORM-SPAWN", "start the supervisor in the background", { cause })));
     child.on("exit", (code, signal) => {
       timer.clear();
-      reject(new TidemarkError("TM-PLATFORM-SPAWN", `start the supervisor in the background: it ended with ${signal ?? `code ${code}`}`, { hint: `Its last words are in ${log}.` }));
+      reject(
+        new TidemarkError("TM-PLATFORM-SPAWN", `start the supervisor in the background: it ended with ${signal ?? `code ${code}`}`, {
+          hint: `Its last words are in ${log}.`,
+        }),
+      );
     });
   });
   if (outcome === "up" || outcome === "late") {
     child.disconnect();
     child.unref();
   }
-  if (outcome === "late") throw new TidemarkError("TM-PLATFORM-NOT-READY", `start in ${config.stateDir}: not everything was ready within ${formatDuration(job.timeoutMs)}; it goes on starting in the background`);
+  if (outcome === "late")
+    throw new TidemarkError(
+      "TM-PLATFORM-NOT-READY",
+      `start in ${config.stateDir}: not everything was ready within ${formatDuration(job.timeoutMs)}; it goes on starting in the background`,
+    );
   if (outcome !== "up") throw new TidemarkError(outcome.code as ErrorCode, outcome.message, { hint: outcome.hint });
   printUp(terminal, config, { tookMs: systemClock.monotonicMs() - startedMs, stopWith: "tidemark down" });
   return EXIT.ok;
@@ -157,19 +188,28 @@ async function detach(terminal: Terminal, job: { place: Place; config: Config; t
 /** Said before anything is printed or started; the lock of the state folder decides where two start at once. */
 async function refuseSecond({ stateDir }: Config): Promise<void> {
   const running = await readLivingRun(stateDir);
-  if (running !== undefined) throw new TidemarkError("TM-PLATFORM-ALREADY-UP", `start in ${stateDir}: the supervisor with pid ${running.supervisor.pid} uses it`);
+  if (running !== undefined)
+    throw new TidemarkError("TM-PLATFORM-ALREADY-UP", `start in ${stateDir}: the supervisor with pid ${running.supervisor.pid} uses it`);
 }
 
 function supervisorLogger(stateDir: string): Logger {
   const file = logPath(stateDir, "supervisor");
-  return pino({ base: { role: "supervisor", pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: file, sync: true, mkdir: true }));
+  return pino(
+    { base: { role: "supervisor", pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: file, sync: true, mkdir: true }),
+  );
 }
 
 function printHead(terminal: Terminal, place: Place, config: Config): void {
   const { out, paint, columns } = terminal;
   out(paint.strong(config.name));
   if (place.builtIn) {
-    out(wrap("There is no tidemark.yaml in this folder: this runs the example that comes with Tidemark, a shop's orders on two PostgreSQL nodes. To make it yours, copy it and its orders.sql here:", columns));
+    out(
+      wrap(
+        "There is no tidemark.yaml in this folder: this runs the example that comes with Tidemark, a shop's orders on two PostgreSQL nodes. To make it yours, copy it and its orders.sql here:",
+        columns,
+      ),
+    );
     out(paint.dim(`  cp ${dirname(place.configFile)}/orders.* .`));
     out(paint.dim("  mv orders.yaml tidemark.yaml"));
   } else out(`configuration ${shown(config.file)}`);
@@ -179,17 +219,23 @@ function printHead(terminal: Terminal, place: Place, config: Config): void {
 /** One line: time, role, what. In a narrow terminal what happened stands below. */
 function printHappening({ out, paint, columns }: Terminal, { role, state, what, code, hint }: RoleHappening): void {
   const time = new Date().toISOString().slice(11, 23);
-  const colour = state === "ready" ? paint.good : state === "stopped" ? paint.bad : state === "waiting" ? paint.warn : (text: string) => text;
+  const colour =
+    state === "ready" ? paint.good : state === "stopped" ? paint.bad : state === "waiting" ? paint.warn : (text: string) => text;
   const name = role.padEnd(9);
   const indent = " ".repeat(14 + name.length);
-  out(columns >= 60 ? `${paint.dim(time)}  ${paint.strong(name)} ${colour(wrap(what, columns - indent.length, indent))}` : `${paint.dim(time)} ${paint.strong(role)}\n  ${colour(wrap(what, columns - 2, "  "))}`);
+  out(
+    columns >= 60
+      ? `${paint.dim(time)}  ${paint.strong(name)} ${colour(wrap(what, columns - indent.length, indent))}`
+      : `${paint.dim(time)} ${paint.strong(role)}\n  ${colour(wrap(what, columns - 2, "  "))}`,
+  );
   if (code !== undefined && code !== "") out(`  ${paint.dim(wrap(`${code}: ${hint ?? ""}`, columns - 2, "  "))}`);
 }
 
 function printUp({ out, paint }: Terminal, config: Config, facts: { tookMs: number; stopWith: string }): void {
   out(`${paint.good("✓")} everything is up after ${formatDuration(facts.tookMs)}`);
   out(`  gateway  ${gatewayUrl(config)}`);
-  for (const token of config.gateway.tokens) out(`  token    ${shown(token.file)}\n           ${paint.dim(`${token.name}: ${token.scopes.join(", ")}`)}`);
+  for (const token of config.gateway.tokens)
+    out(`  token    ${shown(token.file)}\n           ${paint.dim(`${token.name}: ${token.scopes.join(", ")}`)}`);
   out(`  look     tidemark status`);
   out(`  stop     ${facts.stopWith}`);
 }
@@ -198,4 +244,3 @@ function shown(path: string): string {
   const way = relative(process.cwd(), path);
   return way.startsWith("..") || way === "" ? path : way;
 }
-

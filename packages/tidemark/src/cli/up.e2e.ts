@@ -37,7 +37,10 @@ interface Ended {
 
 async function tidemark(...args: string[]): Promise<Ended> {
   try {
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, [...NODE, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: "1" } });
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [...NODE, ...args], {
+      cwd: folder,
+      env: { ...process.env, NO_COLOR: "1" },
+    });
     return { code: 0, out: stdout, err: stderr };
   } catch (error) {
     const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
@@ -58,7 +61,10 @@ async function makeConfig(into: string): Promise<void> {
   await Promise.all(servers.map((server) => once(server.close(), "close")));
   const example = await readFile(join(EXAMPLES, "orders.yaml"), "utf8");
   const taken = [...ports];
-  await writeFile(join(into, "tidemark.yaml"), example.replaceAll(/127\.0\.0\.1:74\d\d/g, () => `127.0.0.1:${taken.shift()}`).replace("quota: 1GiB", "quota: 64MiB"));
+  await writeFile(
+    join(into, "tidemark.yaml"),
+    example.replaceAll(/127\.0\.0\.1:74\d\d/g, () => `127.0.0.1:${taken.shift()}`).replace("quota: 1GiB", "quota: 64MiB"),
+  );
   await cp(join(EXAMPLES, "orders.sql"), join(into, "orders.sql"));
 }
 
@@ -128,7 +134,11 @@ describe("tidemark up", () => {
   });
 
   it("stops in order on Ctrl-C and ends with 0", async () => {
-    const child = spawn(process.execPath, [...NODE, "up"], { cwd: folder, stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, NO_COLOR: "1" } });
+    const child = spawn(process.execPath, [...NODE, "up"], {
+      cwd: folder,
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, NO_COLOR: "1" },
+    });
     let out = "";
     const isUp = new Promise<void>((resolve) => {
       child.stdout.on("data", (chunk: Buffer) => {
@@ -156,21 +166,24 @@ describe("tidemark up", () => {
     expect(await readRunFile(join(folder, ".tidemark"))).toBeUndefined();
   });
 
-  it.runIf(process.getuid?.() === 0)("runs below a home that is closed to PostgreSQL's user: data lies where that user can reach it", async () => {
-    const home = join(folder, "home");
-    await mkdir(home, { mode: 0o700 });
-    await chown(home, 0, 0);
-    for (const name of ["tidemark.yaml", "orders.sql"]) await cp(join(folder, name), join(home, name));
-    const inHome = (...args: string[]): Promise<Ended> => tidemark(...args, "--config", join(home, "tidemark.yaml"));
-    try {
-      const up = await inHome("up", "--detach");
-      expect(up, up.err).toMatchObject({ code: 0 });
-      expect((await lstat(join(home, ".tidemark", "data"))).isSymbolicLink()).toBe(true);
-      expect((await inHome("status")).code).toBe(0);
-    } finally {
-      expect((await inHome("down")).code).toBe(0);
-      const { realpath } = await import("node:fs/promises");
-      await rm(await realpath(join(home, ".tidemark", "data")), { recursive: true, force: true });
-    }
-  });
+  it.runIf(process.getuid?.() === 0)(
+    "runs below a home that is closed to PostgreSQL's user: data lies where that user can reach it",
+    async () => {
+      const home = join(folder, "home");
+      await mkdir(home, { mode: 0o700 });
+      await chown(home, 0, 0);
+      for (const name of ["tidemark.yaml", "orders.sql"]) await cp(join(folder, name), join(home, name));
+      const inHome = (...args: string[]): Promise<Ended> => tidemark(...args, "--config", join(home, "tidemark.yaml"));
+      try {
+        const up = await inHome("up", "--detach");
+        expect(up, up.err).toMatchObject({ code: 0 });
+        expect((await lstat(join(home, ".tidemark", "data"))).isSymbolicLink()).toBe(true);
+        expect((await inHome("status")).code).toBe(0);
+      } finally {
+        expect((await inHome("down")).code).toBe(0);
+        const { realpath } = await import("node:fs/promises");
+        await rm(await realpath(join(home, ".tidemark", "data")), { recursive: true, force: true });
+      }
+    },
+  );
 });

@@ -18,9 +18,21 @@ export function checkCommand(command: CommandFile, path: ConfigPath, stores: rea
   if (schemaFinding === undefined) findings.push(...checkKey(command, path), ...checkStatements(command, path));
   else findings.push(schemaFinding);
   if (command.sql !== undefined && command.statements !== undefined) {
-    findings.push({ path: [...path, "statements"], at: "key", code: "TM-CONFIG-COMMAND-SQL", message: "both `sql` and `statements` are given", expected: "one of them" });
+    findings.push({
+      path: [...path, "statements"],
+      at: "key",
+      code: "TM-CONFIG-COMMAND-SQL",
+      message: "both `sql` and `statements` are given",
+      expected: "one of them",
+    });
   } else if (command.sql === undefined && command.statements === undefined) {
-    findings.push({ path, at: "key", code: "TM-CONFIG-COMMAND-SQL", message: "the command has no SQL", expected: "`sql` with one statement, or `statements` with a list" });
+    findings.push({
+      path,
+      at: "key",
+      code: "TM-CONFIG-COMMAND-SQL",
+      message: "the command has no SQL",
+      expected: "`sql` with one statement, or `statements` with a list",
+    });
   }
   return findings;
 }
@@ -28,16 +40,28 @@ export function checkCommand(command: CommandFile, path: ConfigPath, stores: rea
 /** The finding for a name that is no store. */
 export function unknownStore(path: ConfigPath, name: string, stores: readonly string[]): Finding {
   const meant = didYouMean(name, stores);
-  return { path, code: "TM-CONFIG-UNKNOWN-STORE", message: `there is no store "${name}"`, expected: meant === undefined ? `one of ${stores.join(", ")}` : `did you mean "${meant}"?` };
+  return {
+    path,
+    code: "TM-CONFIG-UNKNOWN-STORE",
+    message: `there is no store "${name}"`,
+    expected: meant === undefined ? `one of ${stores.join(", ")}` : `did you mean "${meant}"?`,
+  };
 }
 
 /** Made once: it compiles the schema of schemas when it is first used. */
 let schemas: Ajv2020 | undefined;
 
 function checkArgumentSchema(schema: JsonSchema, path: ConfigPath): Finding | undefined {
-  const fault = (message: string): Finding => ({ path, code: "TM-CONFIG-COMMAND-SCHEMA", message, expected: "a JSON Schema (2020-12) with `type: object` and `properties`" });
+  const fault = (message: string): Finding => ({
+    path,
+    code: "TM-CONFIG-COMMAND-SCHEMA",
+    message,
+    expected: "a JSON Schema (2020-12) with `type: object` and `properties`",
+  });
   if (schema["type"] !== "object") return fault("the schema of the arguments is not of `type: object`");
-  schemas ??= formatsPlugin.default(new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allowUnionTypes: true, allErrors: false, logger: false }));
+  schemas ??= formatsPlugin.default(
+    new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allowUnionTypes: true, allErrors: false, logger: false }),
+  );
   try {
     schemas.compile(schema);
     return undefined;
@@ -59,15 +83,24 @@ function checkKey(command: CommandFile, path: ConfigPath): Finding[] {
     const next: JsonSchema | undefined = Object.hasOwn(properties, step) ? properties[step] : undefined;
     if (next === undefined) {
       const meant = didYouMean(step, Object.keys(properties));
-      return fault(`the key ${command.key} points to no argument of the schema`, meant === undefined ? `a pointer to one of ${Object.keys(properties).join(", ") || "the schema's properties (there are none)"}` : `did you mean "/${[...passed, meant].join("/")}"?`);
+      return fault(
+        `the key ${command.key} points to no argument of the schema`,
+        meant === undefined
+          ? `a pointer to one of ${Object.keys(properties).join(", ") || "the schema's properties (there are none)"}`
+          : `did you mean "/${[...passed, meant].join("/")}"?`,
+      );
     }
-    if (!requiredOf(schema, command.schema).includes(step)) return fault(`the key ${command.key} points to an argument that may be absent`, `"${step}" among the \`required\` of the schema`);
+    if (!requiredOf(schema, command.schema).includes(step))
+      return fault(`the key ${command.key} points to an argument that may be absent`, `"${step}" among the \`required\` of the schema`);
     passed.push(step);
     schema = next;
   }
   const types = [resolved(schema, command.schema)["type"]].flat();
   if (types.some((type) => type !== undefined && type !== "string" && type !== "integer" && type !== "number")) {
-    return fault(`the key ${command.key} points to an argument of type ${types.join(" or ")}`, "an argument of type string, integer or number");
+    return fault(
+      `the key ${command.key} points to an argument of type ${types.join(" or ")}`,
+      "an argument of type string, integer or number",
+    );
   }
   return [];
 }
@@ -99,7 +132,12 @@ function checkStatements(command: CommandFile, path: ConfigPath): Finding[] {
       compileCommand(String(path.at(-1)), { ...completeCommand(command), statements: [sql] });
     } catch (error) {
       if (!(error instanceof TidemarkError)) throw error;
-      findings.push({ path: command.sql === undefined ? [...path, "statements", index] : [...path, "sql"], code: error.code, message: error.message.replace(/, statement 1\b/, ""), expected: error.hint });
+      findings.push({
+        path: command.sql === undefined ? [...path, "statements", index] : [...path, "sql"],
+        code: error.code,
+        message: error.message.replace(/, statement 1\b/, ""),
+        expected: error.hint,
+      });
     }
   }
   return findings;

@@ -3,8 +3,29 @@ import { dirname, join, resolve } from "node:path";
 import { assert } from "@tidemark/kernel/errors";
 import { parseDuration } from "@tidemark/kernel/duration";
 import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
-import type { Config, CommandConfig, GatewayConfig, JournalConfig, NodeConfig, Objective, ServiceConfig, StoreConfig, SynchronousPolicy } from "./config.ts";
-import type { AddressText, CommandFile, ConfigFile, DurationText, GatewayFile, JournalFile, NodeFile, ServiceFile, SizeText, StoreFile } from "./config-file.ts";
+import type {
+  Config,
+  CommandConfig,
+  GatewayConfig,
+  JournalConfig,
+  NodeConfig,
+  Objective,
+  ServiceConfig,
+  StoreConfig,
+  SynchronousPolicy,
+} from "./config.ts";
+import type {
+  AddressText,
+  CommandFile,
+  ConfigFile,
+  DurationText,
+  GatewayFile,
+  JournalFile,
+  NodeFile,
+  ServiceFile,
+  SizeText,
+  StoreFile,
+} from "./config-file.ts";
 import { isLoopback, parseAddress, type ListenAddress } from "./listen-address.ts";
 import { parseSize } from "./size.ts";
 
@@ -148,8 +169,14 @@ function completeGateway(gateway: GatewayFile, places: Places): GatewayConfig {
   const tokens = gateway.tokens ?? { app: { scopes: ["write", "read"] }, operator: { scopes: ["read", "operate"] } };
   return {
     ...addressOf(gateway.listen ?? DEFAULT_GATEWAY),
-    ...(gateway.tls === undefined ? {} : { tls: { certFile: resolve(places.folder, gateway.tls.certFile), keyFile: resolve(places.folder, gateway.tls.keyFile) } }),
-    tokens: Object.entries(tokens).map(([name, token]) => ({ name, file: pathOf(token.file, join("secrets", `${name}.token`), places), scopes: token.scopes })),
+    ...(gateway.tls === undefined
+      ? {}
+      : { tls: { certFile: resolve(places.folder, gateway.tls.certFile), keyFile: resolve(places.folder, gateway.tls.keyFile) } }),
+    tokens: Object.entries(tokens).map(([name, token]) => ({
+      name,
+      file: pathOf(token.file, join("secrets", `${name}.token`), places),
+      scopes: token.scopes,
+    })),
     limits: {
       bodyBytes: sizeBytes(gateway.limits?.body, "1MiB"),
       batchWrites: gateway.limits?.batchWrites ?? 1_000,

@@ -30,7 +30,13 @@ const FORM_EXPECTED = "YAML 1.2: keys and values with consistent indentation, ev
 /** Parses `text`. Never throws: what is wrong stands in `broken`. */
 export function parseConfigDocument(text: string): ConfigDocument {
   if (Buffer.byteLength(text) > MAX_CONFIG_BYTES) {
-    return brokenDocument({ line: 1, column: 1, message: `the file has more than ${MAX_CONFIG_BYTES} bytes`, expected: "a smaller file", code: "TM-CONFIG-SYNTAX" });
+    return brokenDocument({
+      line: 1,
+      column: 1,
+      message: `the file has more than ${MAX_CONFIG_BYTES} bytes`,
+      expected: "a smaller file",
+      code: "TM-CONFIG-SYNTAX",
+    });
   }
   const lines = new LineCounter();
   const place = (offset: number): Place => {
@@ -42,7 +48,13 @@ export function parseConfigDocument(text: string): ConfigDocument {
     document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent", stringKeys: true, uniqueKeys: true });
   } catch (error) {
     // The parser recurses; a file of nothing but brackets exhausts the stack.
-    return brokenDocument({ line: 1, column: 1, message: `the file cannot be parsed: ${messageOf(error)}`, expected: FORM_EXPECTED, code: "TM-CONFIG-SYNTAX" });
+    return brokenDocument({
+      line: 1,
+      column: 1,
+      message: `the file cannot be parsed: ${messageOf(error)}`,
+      expected: FORM_EXPECTED,
+      code: "TM-CONFIG-SYNTAX",
+    });
   }
   const broken: (Place & Omit<Finding, "path">)[] = [...document.errors, ...document.warnings].map((error) => ({
     ...place(error.pos[0]),
@@ -56,7 +68,13 @@ export function parseConfigDocument(text: string): ConfigDocument {
       assertShallow(document.contents, 0);
       value = document.toJS({ maxAliasCount: MAX_ALIASES });
     } catch (error) {
-      broken.push({ line: 1, column: 1, message: `the file cannot be read as data: ${messageOf(error)}`, expected: `at most ${MAX_DEPTH} levels and ${MAX_ALIASES} repetitions of anchors`, code: "TM-CONFIG-SYNTAX" });
+      broken.push({
+        line: 1,
+        column: 1,
+        message: `the file cannot be read as data: ${messageOf(error)}`,
+        expected: `at most ${MAX_DEPTH} levels and ${MAX_ALIASES} repetitions of anchors`,
+        code: "TM-CONFIG-SYNTAX",
+      });
     }
   }
   return { value, broken, locate: (path, at = "value") => place(offsetOf(document, path, at)) };
@@ -67,7 +85,7 @@ function brokenDocument(problem: Place & Omit<Finding, "path">): ConfigDocument 
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message.split("\n")[0] ?? "" : String(error);
+  return error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
 }
 
 function assertShallow(node: unknown, depth: number): void {

@@ -66,7 +66,12 @@ export interface GatewayFile {
   readonly listen?: AddressText;
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   readonly tokens?: Readonly<Record<string, { readonly scopes: readonly TokenScope[]; readonly file?: string }>>;
-  readonly limits?: { readonly body?: SizeText; readonly batchWrites?: number; readonly pendingWrites?: number; readonly writesPerSecond?: number };
+  readonly limits?: {
+    readonly body?: SizeText;
+    readonly batchWrites?: number;
+    readonly pendingWrites?: number;
+    readonly writesPerSecond?: number;
+  };
   readonly idempotency?: { readonly window?: DurationText; readonly count?: number };
 }
 

@@ -36,9 +36,13 @@ export class ConfigError extends TidemarkError {
   readonly problems: readonly ConfigProblem[];
 
   constructor(file: string, problems: readonly ConfigProblem[]) {
-    super("TM-CONFIG-INVALID", `read the configuration ${file}: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}\n${formatProblems(problems)}`, {
-      details: { file, problems: problems.length },
-    });
+    super(
+      "TM-CONFIG-INVALID",
+      `read the configuration ${file}: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}\n${formatProblems(problems)}`,
+      {
+        details: { file, problems: problems.length },
+      },
+    );
     this.problems = problems;
   }
 }

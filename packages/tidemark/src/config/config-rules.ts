@@ -12,10 +12,31 @@ const MIB = 1_048_576;
 
 /** PostgreSQL settings that carry Tidemark's promises; the store's keys set them. */
 const OWN_SETTINGS: ReadonlySet<string> = new Set([
-  "archive_command", "archive_library", "archive_mode", "cluster_name", "data_directory", "external_pid_file", "fsync", "full_page_writes",
-  "hba_file", "hot_standby", "hot_standby_feedback", "ident_file", "listen_addresses", "port", "primary_conninfo", "primary_slot_name",
-  "promote_trigger_file", "recovery_min_apply_delay", "recovery_target_timeline", "restore_command", "synchronous_commit",
-  "synchronous_standby_names", "unix_socket_directories", "wal_level", "wal_log_hints",
+  "archive_command",
+  "archive_library",
+  "archive_mode",
+  "cluster_name",
+  "data_directory",
+  "external_pid_file",
+  "fsync",
+  "full_page_writes",
+  "hba_file",
+  "hot_standby",
+  "hot_standby_feedback",
+  "ident_file",
+  "listen_addresses",
+  "port",
+  "primary_conninfo",
+  "primary_slot_name",
+  "promote_trigger_file",
+  "recovery_min_apply_delay",
+  "recovery_target_timeline",
+  "restore_command",
+  "synchronous_commit",
+  "synchronous_standby_names",
+  "unix_socket_directories",
+  "wal_level",
+  "wal_log_hints",
 ]);
 
 /** Whether everything at and below a path fits the schema, so that a rule may look at it. */
@@ -39,7 +60,8 @@ export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
     findings.push(...checkContradictions(service, name));
     if (storesSound) findings.push(...checkPolicies(file, service, name));
   }
-  for (const [name, command] of entriesOf(file.commands)) if (isSound("commands", name)) findings.push(...checkCommand(command, ["commands", name], stores));
+  for (const [name, command] of entriesOf(file.commands))
+    if (isSound("commands", name)) findings.push(...checkCommand(command, ["commands", name], stores));
   return findings;
 }
 
@@ -54,11 +76,22 @@ function checkListeners(file: ConfigFile): Finding[] {
   for (const { path, what, text } of listeners(file)) {
     const address = parseAddress(text);
     if (address === undefined) {
-      findings.push({ path, code: "TM-CONFIG-ADDRESS", message: `"${text}" is no address`, expected: "host:port with a port of 1 to 65535" });
+      findings.push({
+        path,
+        code: "TM-CONFIG-ADDRESS",
+        message: `"${text}" is no address`,
+        expected: "host:port with a port of 1 to 65535",
+      });
       continue;
     }
     const other = seen.find((earlier) => collide(earlier.address, address));
-    if (other !== undefined) findings.push({ path, code: "TM-CONFIG-DUPLICATE-PORT", message: `${what} would listen on port ${address.port}, where ${other.what} listens`, expected: "a port of its own" });
+    if (other !== undefined)
+      findings.push({
+        path,
+        code: "TM-CONFIG-DUPLICATE-PORT",
+        message: `${what} would listen on port ${address.port}, where ${other.what} listens`,
+        expected: "a port of its own",
+      });
     seen.push({ what, address });
   }
   return findings;
@@ -71,7 +104,14 @@ function checkNodeNames(file: ConfigFile): Finding[] {
   for (const [store, { nodes }] of Object.entries(file.stores)) {
     for (const node of Object.keys(nodes)) {
       const other = seen.get(node);
-      if (other !== undefined) findings.push({ path: ["stores", store, "nodes", node], at: "key", code: "TM-CONFIG-VALUE", message: `the store ${other} has a node ${node} as well`, expected: "a name of its own for every node" });
+      if (other !== undefined)
+        findings.push({
+          path: ["stores", store, "nodes", node],
+          at: "key",
+          code: "TM-CONFIG-VALUE",
+          message: `the store ${other} has a node ${node} as well`,
+          expected: "a name of its own for every node",
+        });
       else seen.set(node, store);
     }
   }
@@ -80,20 +120,43 @@ function checkNodeNames(file: ConfigFile): Finding[] {
 
 function checkJournal(file: ConfigFile): Finding[] {
   const findings: Finding[] = [];
-  const size = (key: "segmentSize" | "quota", message: string, expected: string): Finding => ({ path: ["journal", key], code: "TM-CONFIG-SIZE", message, expected });
+  const size = (key: "segmentSize" | "quota", message: string, expected: string): Finding => ({
+    path: ["journal", key],
+    code: "TM-CONFIG-SIZE",
+    message,
+    expected,
+  });
   const segment = sizeBytes(file.journal?.segmentSize, "64MiB");
-  if (segment < MIB || segment > 1_024 * MIB) findings.push(size("segmentSize", `a segment of ${segment} bytes is out of range`, "1MiB to 1GiB"));
-  else if (sizeBytes(file.journal?.quota, "4GiB") < 4 * segment) findings.push(size("quota", "the quota holds fewer than four segments", `at least ${(4 * segment) / MIB}MiB, or smaller segments`));
+  if (segment < MIB || segment > 1_024 * MIB)
+    findings.push(size("segmentSize", `a segment of ${segment} bytes is out of range`, "1MiB to 1GiB"));
+  else if (sizeBytes(file.journal?.quota, "4GiB") < 4 * segment)
+    findings.push(size("quota", "the quota holds fewer than four segments", `at least ${(4 * segment) / MIB}MiB, or smaller segments`));
   return findings;
 }
 
 function checkGateway(file: ConfigFile): Finding[] {
   const findings: Finding[] = [];
   const body = sizeBytes(file.gateway?.limits?.body, "1MiB");
-  if (body < 1_024 || body > 64 * MIB) findings.push({ path: ["gateway", "limits", "body"], code: "TM-CONFIG-SIZE", message: `a body limit of ${body} bytes is out of range`, expected: "1KiB to 64MiB" });
+  if (body < 1_024 || body > 64 * MIB)
+    findings.push({
+      path: ["gateway", "limits", "body"],
+      code: "TM-CONFIG-SIZE",
+      message: `a body limit of ${body} bytes is out of range`,
+      expected: "1KiB to 64MiB",
+    });
   const address = parseAddress(file.gateway?.listen ?? "127.0.0.1:7400");
-  if (address !== undefined && !isLoopback(address.host) && file.gateway?.tokens !== undefined && Object.keys(file.gateway.tokens).length === 0) {
-    findings.push({ path: ["gateway", "tokens"], code: "TM-CONFIG-PUBLIC", message: `the gateway would listen on ${address.host} without a token`, expected: "at least one token, or a loopback address" });
+  if (
+    address !== undefined &&
+    !isLoopback(address.host) &&
+    file.gateway?.tokens !== undefined &&
+    Object.keys(file.gateway.tokens).length === 0
+  ) {
+    findings.push({
+      path: ["gateway", "tokens"],
+      code: "TM-CONFIG-PUBLIC",
+      message: `the gateway would listen on ${address.host} without a token`,
+      expected: "at least one token, or a loopback address",
+    });
   }
   return findings;
 }
@@ -103,21 +166,51 @@ function checkStore(store: StoreFile, path: ConfigPath): Finding[] {
   const others = Object.keys(store.nodes).length - 1;
   const required = store.required ?? defaultRequired(store);
   if (required > others) {
-    findings.push({ path: [...path, "required"], code: "TM-CONFIG-REQUIRED-COPIES", message: `${required} copies besides the primary are required, the store has ${others + 1} node${others === 0 ? "" : "s"}`, expected: `at most ${others}` });
+    findings.push({
+      path: [...path, "required"],
+      code: "TM-CONFIG-REQUIRED-COPIES",
+      message: `${required} copies besides the primary are required, the store has ${others + 1} node${others === 0 ? "" : "s"}`,
+      expected: `at most ${others}`,
+    });
   }
   if (required === 0 && store.policy === "never-lose") {
-    findings.push({ path: [...path, "policy"], code: "TM-CONFIG-OBJECTIVE", message: "the policy is never-lose, and no copy is required", expected: "`required: 1` or more, or another policy" });
+    findings.push({
+      path: [...path, "policy"],
+      code: "TM-CONFIG-OBJECTIVE",
+      message: "the policy is never-lose, and no copy is required",
+      expected: "`required: 1` or more, or another policy",
+    });
   }
   findings.push(...checkDomains(store, path));
   const probe = durationMs(store.failover?.probe, "250ms");
   const suspect = durationMs(store.failover?.suspectAfter, "2s");
   const lease = durationMs(store.failover?.lease, "5s");
-  const time = (key: string, message: string, expected: string): Finding => ({ path: [...path, "failover", key], code: "TM-CONFIG-DURATION", message, expected });
+  const time = (key: string, message: string, expected: string): Finding => ({
+    path: [...path, "failover", key],
+    code: "TM-CONFIG-DURATION",
+    message,
+    expected,
+  });
   if (probe < 10) findings.push(time("probe", "probes would follow each other without a pause", "at least 10ms"));
-  else if (suspect < 2 * probe) findings.push(time("suspectAfter", "one missed probe would make a healthy primary suspect", `at least twice the time between probes (${2 * probe}ms)`));
-  if (lease < 2 * probe) findings.push(time("lease", "a lease would end between two probes", `at least twice the time between probes (${2 * probe}ms)`));
+  else if (suspect < 2 * probe)
+    findings.push(
+      time(
+        "suspectAfter",
+        "one missed probe would make a healthy primary suspect",
+        `at least twice the time between probes (${2 * probe}ms)`,
+      ),
+    );
+  if (lease < 2 * probe)
+    findings.push(time("lease", "a lease would end between two probes", `at least twice the time between probes (${2 * probe}ms)`));
   for (const name of Object.keys(store.settings ?? {})) {
-    if (OWN_SETTINGS.has(name)) findings.push({ path: [...path, "settings", name], at: "key", code: "TM-CONFIG-SETTING", message: `the setting ${name} is Tidemark's own`, expected: "settings that Tidemark does not use" });
+    if (OWN_SETTINGS.has(name))
+      findings.push({
+        path: [...path, "settings", name],
+        at: "key",
+        code: "TM-CONFIG-SETTING",
+        message: `the setting ${name} is Tidemark's own`,
+        expected: "settings that Tidemark does not use",
+      });
   }
   return findings;
 }
@@ -132,7 +225,12 @@ function checkDomains(store: StoreFile, path: ConfigPath): Finding[] {
     const text = FAILURE_DOMAIN_KINDS.map((kind) => domain[kind] ?? "").join("\0");
     const other = seen.get(text);
     if (other !== undefined) {
-      findings.push({ path: [...path, "nodes", name, "domain"], code: "TM-CONFIG-SAME-DOMAIN", message: `${name} lies in the same failure domains as ${other}: a copy there does not count (R7)`, expected: "a process or a machine of its own" });
+      findings.push({
+        path: [...path, "nodes", name, "domain"],
+        code: "TM-CONFIG-SAME-DOMAIN",
+        message: `${name} lies in the same failure domains as ${other}: a copy there does not count (R7)`,
+        expected: "a process or a machine of its own",
+      });
     } else seen.set(text, name);
   }
   return findings;
@@ -151,7 +249,12 @@ function checkContradictions(service: ServiceFile, name: string): Finding[] {
         const ofLarge = durationMs(service.objectives[large]?.[figure], "0");
         const ofSmall = durationMs(service.objectives[small]?.[figure], "0");
         if (ofLarge < ofSmall) {
-          findings.push({ path: [...path, large, figure], code: "TM-CONFIG-OBJECTIVE", message: `${large} allows an ${figure} of ${ofLarge} ms, and ${small}, which it contains, allows ${ofSmall} ms`, expected: `at least the ${figure} of ${small}, or a smaller one there` });
+          findings.push({
+            path: [...path, large, figure],
+            code: "TM-CONFIG-OBJECTIVE",
+            message: `${large} allows an ${figure} of ${ofLarge} ms, and ${small}, which it contains, allows ${ofSmall} ms`,
+            expected: `at least the ${figure} of ${small}, or a smaller one there`,
+          });
         }
       }
     }
@@ -186,6 +289,7 @@ export function checkDurability(config: Config): Finding[] {
     path: ["services", service, "objectives", scenario, "rpo"],
     code: "TM-CONFIG-DURABILITY",
     message,
-    expected: "an RPO above 0 there, or a store with `acknowledge: applied`, `policy: never-lose` and required copies in other failure domains",
+    expected:
+      "an RPO above 0 there, or a store with `acknowledge: applied`, `policy: never-lose` and required copies in other failure domains",
   }));
 }

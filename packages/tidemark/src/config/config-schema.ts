@@ -13,7 +13,14 @@ let validate: ValidateFunction | undefined;
 /** What in `value` does not fit the schema, one finding for each place. Empty when it fits. */
 export function checkAgainstSchema(value: unknown): Finding[] {
   // That the schema is a valid one is tested; checking it here would cost every start of a role 50 ms.
-  validate ??= new Ajv2020({ allErrors: true, verbose: true, allowUnionTypes: true, strict: true, strictTypes: false, validateSchema: false }).compile(readSchema());
+  validate ??= new Ajv2020({
+    allErrors: true,
+    verbose: true,
+    allowUnionTypes: true,
+    strict: true,
+    strictTypes: false,
+    validateSchema: false,
+  }).compile(readSchema());
   if (validate(value)) return [];
   const byPlace = new Map<string, Finding>();
   for (const error of validate.errors ?? []) {
@@ -45,29 +52,63 @@ function toFinding(error: ErrorObject, root: unknown): Finding {
       const key = String(params["additionalProperty"]);
       const known = Object.keys(part.properties ?? {});
       const meant = didYouMean(key, known);
-      return { path: [...path, key], at: "key", code: "TM-CONFIG-UNKNOWN-KEY", message: `unknown key "${key}"`, expected: meant === undefined ? `one of ${known.join(", ")}` : `did you mean "${meant}"?` };
+      return {
+        path: [...path, key],
+        at: "key",
+        code: "TM-CONFIG-UNKNOWN-KEY",
+        message: `unknown key "${key}"`,
+        expected: meant === undefined ? `one of ${known.join(", ")}` : `did you mean "${meant}"?`,
+      };
     }
     case "required": {
       const key = String(params["missingProperty"]);
-      return { path, at: "key", code: "TM-CONFIG-MISSING-KEY", message: `the key "${key}" is missing`, expected: `"${key}"${aboutProperty(part, key)}` };
+      return {
+        path,
+        at: "key",
+        code: "TM-CONFIG-MISSING-KEY",
+        message: `the key "${key}" is missing`,
+        expected: `"${key}"${aboutProperty(part, key)}`,
+      };
     }
     case "propertyNames": {
       const key = String(params["propertyName"]);
       const names = (error.schema ?? {}) as { title?: string; $ref?: string };
-      return { path: [...path, key], at: "key", code: "TM-CONFIG-VALUE", message: `"${shorten(key)}" cannot be a name here`, expected: names.title ?? "a name of lower-case letters, digits and hyphens, beginning with a letter, at most 40 long" };
+      return {
+        path: [...path, key],
+        at: "key",
+        code: "TM-CONFIG-VALUE",
+        message: `"${shorten(key)}" cannot be a name here`,
+        expected: names.title ?? "a name of lower-case letters, digits and hyphens, beginning with a letter, at most 40 long",
+      };
     }
     case "enum": {
       const allowed = (params["allowedValues"] as readonly unknown[]).map(String);
       const meant = typeof error.data === "string" ? didYouMean(error.data, allowed) : undefined;
-      return { path, code: "TM-CONFIG-VALUE", message: `${describe(error.data)} is not allowed here`, expected: `${part.title?.includes("`") === true ? part.title : `one of ${allowed.join(", ")}`}${meant === undefined ? "" : `; did you mean "${meant}"?`}` };
+      return {
+        path,
+        code: "TM-CONFIG-VALUE",
+        message: `${describe(error.data)} is not allowed here`,
+        expected: `${part.title?.includes("`") === true ? part.title : `one of ${allowed.join(", ")}`}${meant === undefined ? "" : `; did you mean "${meant}"?`}`,
+      };
     }
     case "minProperties":
     case "minItems":
-      return { path, at: "key", code: "TM-CONFIG-VALUE", message: "nothing is given here", expected: `at least one: ${part.title ?? "an entry"}` };
+      return {
+        path,
+        at: "key",
+        code: "TM-CONFIG-VALUE",
+        message: "nothing is given here",
+        expected: `at least one: ${part.title ?? "an entry"}`,
+      };
     case "uniqueItems":
       return { path, code: "TM-CONFIG-VALUE", message: "an entry stands here twice", expected: `${part.title ?? "a list"}, each once` };
     default:
-      return { path, code: codeOf(part.title), message: `${describe(error.data)} does not fit here`, expected: part.title ?? error.message ?? "another value" };
+      return {
+        path,
+        code: codeOf(part.title),
+        message: `${describe(error.data)} does not fit here`,
+        expected: part.title ?? error.message ?? "another value",
+      };
   }
 }
 

@@ -24,33 +24,107 @@ function answers(text: string): void {
   }
 }
 
-const KEYS = ["version", "name", "services", "stores", "nodes", "commands", "journal", "gateway", "tokens", "schema", "sql", "key", "policy", "objectives", "__proto__", "constructor", "toString", "process-loss", "pg1", "settings"];
+const KEYS = [
+  "version",
+  "name",
+  "services",
+  "stores",
+  "nodes",
+  "commands",
+  "journal",
+  "gateway",
+  "tokens",
+  "schema",
+  "sql",
+  "key",
+  "policy",
+  "objectives",
+  "__proto__",
+  "constructor",
+  "toString",
+  "process-loss",
+  "pg1",
+  "settings",
+];
 const PUNCTUATION = Array.from("{}[]:,-&*!|>'\"%@`# \n\tab1?~");
-const SCALARS: unknown[] = [null, 0, 1, -1, 1.5, true, "", "5s", "64MiB", "127.0.0.1:1", "/a", "never-lose", "object", Number.NaN, Number.POSITIVE_INFINITY, "*x", "&a", "!!js", "\u0000", "\u{1f600}", [], {}];
+const SCALARS: unknown[] = [
+  null,
+  0,
+  1,
+  -1,
+  1.5,
+  true,
+  "",
+  "5s",
+  "64MiB",
+  "127.0.0.1:1",
+  "/a",
+  "never-lose",
+  "object",
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  "*x",
+  "&a",
+  "!!js",
+  "\u0000",
+  "\u{1f600}",
+  [],
+  {},
+];
 
 const anything = fc.letrec((tie) => ({
-  value: fc.oneof({ maxDepth: 5 }, fc.constantFrom(...SCALARS), fc.array(tie("value"), { maxLength: 3 }), fc.dictionary(fc.constantFrom(...KEYS), tie("value"), { maxKeys: 5 })),
+  value: fc.oneof(
+    { maxDepth: 5 },
+    fc.constantFrom(...SCALARS),
+    fc.array(tie("value"), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom(...KEYS), tie("value"), { maxKeys: 5 }),
+  ),
 })).value;
 
 describe("checking a configuration", () => {
   it("answers to any text", () => {
-    fc.assert(fc.property(fc.oneof(fc.string({ unit: "binary", maxLength: 200 }), fc.string({ unit: fc.constantFrom(...PUNCTUATION), maxLength: 120 })), answers), { numRuns: RUNS });
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.string({ unit: "binary", maxLength: 200 }), fc.string({ unit: fc.constantFrom(...PUNCTUATION), maxLength: 120 })),
+        answers,
+      ),
+      { numRuns: RUNS },
+    );
   });
 
   it("answers to any data under the keys that it knows", () => {
-    fc.assert(fc.property(fc.dictionary(fc.constantFrom(...KEYS), anything, { maxKeys: 8 }), (data) => answers(stringify(data))), { numRuns: RUNS });
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...KEYS), anything, { maxKeys: 8 }), (data) => answers(stringify(data))),
+      { numRuns: RUNS },
+    );
   });
 
   it("answers to the example with a piece cut out, doubled or replaced", () => {
-    const piece = fc.tuple(fc.nat(EXAMPLE.length), fc.nat(60), fc.oneof(fc.constant(""), fc.string({ maxLength: 8 }), fc.constantFrom("{}", "[]", "null", "*x", ": ", "\n  ", "- ", "1")));
-    fc.assert(fc.property(fc.array(piece, { minLength: 1, maxLength: 4 }), (cuts) => answers(cuts.reduce((text, [at, length, put]) => text.slice(0, at) + put + text.slice(at + length), EXAMPLE))), { numRuns: RUNS });
+    const piece = fc.tuple(
+      fc.nat(EXAMPLE.length),
+      fc.nat(60),
+      fc.oneof(fc.constant(""), fc.string({ maxLength: 8 }), fc.constantFrom("{}", "[]", "null", "*x", ": ", "\n  ", "- ", "1")),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { minLength: 1, maxLength: 4 }), (cuts) =>
+        answers(cuts.reduce((text, [at, length, put]) => text.slice(0, at) + put + text.slice(at + length), EXAMPLE)),
+      ),
+      { numRuns: RUNS },
+    );
   });
 
   it("answers to the example with the value of any key replaced by any data", () => {
-    const lines = EXAMPLE.split("\n").map((line, index) => ({ line, index })).filter(({ line }) => /^\s*[\w-]+:/.test(line));
-    fc.assert(fc.property(fc.constantFrom(...lines), anything, ({ line, index }, data) => {
-      const text = EXAMPLE.split("\n").with(index, `${line.slice(0, line.indexOf(":"))}: ${JSON.stringify(data) ?? "~"}`).join("\n");
-      answers(text);
-    }), { numRuns: RUNS });
+    const lines = EXAMPLE.split("\n")
+      .map((line, index) => ({ line, index }))
+      .filter(({ line }) => /^\s*[\w-]+:/.test(line));
+    fc.assert(
+      fc.property(fc.constantFrom(...lines), anything, ({ line, index }, data) => {
+        const text = EXAMPLE.split("\n")
+          .with(index, `${line.slice(0, line.indexOf(":"))}: ${JSON.stringify(data) ?? "~"}`)
+          .join("\n");
+        answers(text);
+      }),
+      { numRuns: RUNS },
+    );
   });
 });

@@ -35,7 +35,10 @@ export interface ServiceConfig {
 }
 
 /** What happens when no synchronous member is left: block commits; go on asynchronously while the stated exposure stays within the bound; go on. */
-export type SynchronousPolicy = { readonly kind: "never-lose" } | { readonly kind: "bounded"; readonly mostLossMs: number } | { readonly kind: "available" };
+export type SynchronousPolicy =
+  | { readonly kind: "never-lose" }
+  | { readonly kind: "bounded"; readonly mostLossMs: number }
+  | { readonly kind: "available" };
 
 export interface StoreConfig {
   readonly kind: "postgresql";

@@ -29,7 +29,12 @@ function isWildcard(host: string): boolean {
 /** Whether two listeners of these addresses would collide on one machine. */
 export function collide(a: ListenAddress, b: ListenAddress): boolean {
   if (a.port !== b.port) return false;
-  return a.host === b.host || isWildcard(a.host) || isWildcard(b.host) || (isLoopback(a.host) && isLoopback(b.host) && (a.host === "localhost" || b.host === "localhost"));
+  return (
+    a.host === b.host ||
+    isWildcard(a.host) ||
+    isWildcard(b.host) ||
+    (isLoopback(a.host) && isLoopback(b.host) && (a.host === "localhost" || b.host === "localhost"))
+  );
 }
 
 /** `host:port`, with brackets around an IPv6 host. */

@@ -23,7 +23,18 @@ export type CheckedConfig = { readonly config: Config } | { readonly problems: r
  */
 export function checkConfig(text: string, file: string, options: ConfigOptions = {}): CheckedConfig {
   const document = parseConfigDocument(text);
-  if (document.broken.length > 0) return { problems: document.broken.map(({ line, column, message, expected, code }) => ({ file, line, column, path: "", message, expected, code })) };
+  if (document.broken.length > 0)
+    return {
+      problems: document.broken.map(({ line, column, message, expected, code }) => ({
+        file,
+        line,
+        column,
+        path: "",
+        message,
+        expected,
+        code,
+      })),
+    };
   const bySchema = checkAgainstSchema(document.value);
   const findings = [...bySchema, ...rulesAsFarAsSound(document.value, bySchema)];
   if (findings.length > 0) return { problems: placed(findings, document, file) };
@@ -54,12 +65,22 @@ export async function loadConfig(file: string, options: ConfigOptions = {}): Pro
 function rulesAsFarAsSound(value: unknown, bySchema: readonly Finding[]): Finding[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
   const faulty = bySchema.filter(({ path, code }) => code !== "TM-CONFIG-UNKNOWN-KEY" && path.length > 0).map(({ path }) => path);
-  return checkRules(value as ConfigFile, (...part) => !faulty.some((path) => path.every((step, index) => index >= part.length || String(step) === part[index])));
+  return checkRules(
+    value as ConfigFile,
+    (...part) => !faulty.some((path) => path.every((step, index) => index >= part.length || String(step) === part[index])),
+  );
 }
 
 function placed(findings: readonly Finding[], document: ConfigDocument, file: string): ConfigProblem[] {
   return findings
-    .map(({ path, at, message, expected, code }) => ({ file, ...document.locate(path, at), path: toPointer(path), message, expected, code }))
+    .map(({ path, at, message, expected, code }) => ({
+      file,
+      ...document.locate(path, at),
+      path: toPointer(path),
+      message,
+      expected,
+      code,
+    }))
     .toSorted((a, b) => a.line - b.line || a.column - b.column);
 }
 
@@ -76,7 +97,12 @@ async function missingFiles(config: Config): Promise<Finding[]> {
     try {
       await access(file);
     } catch (error) {
-      missing.push({ path, code: "TM-CONFIG-FILE", message: `the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`, expected: "a file that is there" });
+      missing.push({
+        path,
+        code: "TM-CONFIG-FILE",
+        message: `the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`,
+        expected: "a file that is there",
+      });
     }
   }
   return missing;

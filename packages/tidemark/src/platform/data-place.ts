@@ -24,7 +24,10 @@ export async function prepareStateDir(config: Config): Promise<void> {
 export async function withRealDataDirs(config: Config): Promise<Config> {
   const stores: Record<string, Config["stores"][string]> = {};
   for (const [name, store] of Object.entries(config.stores)) {
-    stores[name] = { ...store, nodes: await Promise.all(store.nodes.map(async (node) => ({ ...node, dataDir: await resolved(node.dataDir) }))) };
+    stores[name] = {
+      ...store,
+      nodes: await Promise.all(store.nodes.map(async (node) => ({ ...node, dataDir: await resolved(node.dataDir) }))),
+    };
   }
   return { ...config, stores };
 }

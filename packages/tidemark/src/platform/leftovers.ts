@@ -30,7 +30,11 @@ export async function endLeftoverRoles(run: RunFile, world: { clock: Clock; logg
     await waitUntil(() => living(run).length === 0, waitMs, world.clock);
   }
   const left = living(run);
-  if (left.length > 0) throw new TidemarkError("TM-PLATFORM-NOT-DOWN", `${left.map((role) => `${role.name} (pid ${role.pid})`).join(", ")} of an earlier run cannot be ended`);
+  if (left.length > 0)
+    throw new TidemarkError(
+      "TM-PLATFORM-NOT-DOWN",
+      `${left.map((role) => `${role.name} (pid ${role.pid})`).join(", ")} of an earlier run cannot be ended`,
+    );
 }
 
 /** The roles of a run whose processes live. */

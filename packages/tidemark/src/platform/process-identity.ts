@@ -47,7 +47,13 @@ function fromProc(pid: number): ProcessIdentity | undefined {
 
 function fromPs(pid: number): ProcessIdentity | undefined {
   try {
-    const [state, ...started] = execFileSync("ps", ["-o", "state=,lstart=", "-p", String(pid)], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], env: { ...process.env, LC_ALL: "C" } }).trim().split(/\s+/);
+    const [state, ...started] = execFileSync("ps", ["-o", "state=,lstart=", "-p", String(pid)], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+      env: { ...process.env, LC_ALL: "C" },
+    })
+      .trim()
+      .split(/\s+/);
     if (state === undefined || state === "" || state.startsWith("Z")) return undefined;
     return { pid, started: started.join(" ") };
   } catch {

@@ -30,9 +30,31 @@ export function planRoles(config: Config): RolePlan[] {
   const common = ["--config", config.file, "--state-dir", config.stateDir];
   const agents = Object.values(config.stores).flatMap((store) => store.nodes);
   return [
-    { name: "control", kind: "control", address: formatAddress(config.control), command: selfCommand(["control", ...common]), stopStage: 2, stopLimitMs: CONTROL_STOP_MS },
-    ...agents.map(({ name, agent }): RolePlan => ({ name: `agent-${name}`, kind: "agent", node: name, address: formatAddress(agent), command: selfCommand(["agent", "--node", name, ...common]), stopStage: 1, stopLimitMs: AGENT_STOP_MS })),
-    { name: "gateway", kind: "gateway", address: formatAddress(config.gateway), command: selfCommand(["gateway", ...common]), stopStage: 0, stopLimitMs: GATEWAY_STOP_MS },
+    {
+      name: "control",
+      kind: "control",
+      address: formatAddress(config.control),
+      command: selfCommand(["control", ...common]),
+      stopStage: 2,
+      stopLimitMs: CONTROL_STOP_MS,
+    },
+    ...agents.map(({ name, agent }): RolePlan => ({
+      name: `agent-${name}`,
+      kind: "agent",
+      node: name,
+      address: formatAddress(agent),
+      command: selfCommand(["agent", "--node", name, ...common]),
+      stopStage: 1,
+      stopLimitMs: AGENT_STOP_MS,
+    })),
+    {
+      name: "gateway",
+      kind: "gateway",
+      address: formatAddress(config.gateway),
+      command: selfCommand(["gateway", ...common]),
+      stopStage: 0,
+      stopLimitMs: GATEWAY_STOP_MS,
+    },
   ];
 }
 

@@ -87,7 +87,10 @@ function explain(error: unknown, logger: Logger): number {
 }
 
 function openLogger(role: string): Logger {
-  return pino({ level: process.env["TIDEMARK_LOG_LEVEL"] ?? "info", base: { role, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 1, sync: true }));
+  return pino(
+    { level: process.env["TIDEMARK_LOG_LEVEL"] ?? "info", base: { role, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 1, sync: true }),
+  );
 }
 
 function listen(stop: AbortController, hurry: AbortController, logger: Logger): void {

@@ -28,7 +28,9 @@ describe("secret files", () => {
     const script = `import(${JSON.stringify(module_)}).then(async (m) => { const all = await Promise.all(Array.from({ length: 8 }, () => m.readOrCreateSecret(process.argv[1]))); process.stdout.write(all.map((s) => s.reveal()).join("\\n")); })`;
     const run = promisify(execFile);
     const answers = await Promise.all(
-      Array.from({ length: 4 }, () => run(process.execPath, ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", "-e", script, file])),
+      Array.from({ length: 4 }, () =>
+        run(process.execPath, ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", "-e", script, file]),
+      ),
     );
     const secrets = answers.flatMap((answer) => answer.stdout.split("\n"));
     expect(secrets).toHaveLength(32);

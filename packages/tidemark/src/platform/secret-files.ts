@@ -29,9 +29,15 @@ export async function readSecret(file: string): Promise<Redacted<string> | undef
   try {
     const facts = await stat(file);
     if ((facts.mode & OTHERS_MAY_READ) !== 0) {
-      throw new TidemarkError("TM-PLATFORM-SECRET", `read the secret in ${file}: every user of this machine can read it too`, { hint: `chmod 600 ${file}, and change the secret if others may have seen it.` });
+      throw new TidemarkError("TM-PLATFORM-SECRET", `read the secret in ${file}: every user of this machine can read it too`, {
+        hint: `chmod 600 ${file}, and change the secret if others may have seen it.`,
+      });
     }
-    if (facts.size > MAX_SECRET_BYTES) throw new TidemarkError("TM-PLATFORM-SECRET", `read the secret in ${file}: it has ${facts.size} bytes, at most ${MAX_SECRET_BYTES} are allowed`);
+    if (facts.size > MAX_SECRET_BYTES)
+      throw new TidemarkError(
+        "TM-PLATFORM-SECRET",
+        `read the secret in ${file}: it has ${facts.size} bytes, at most ${MAX_SECRET_BYTES} are allowed`,
+      );
     const text = (await readFile(file, "utf8")).trim();
     if (text === "") throw new TidemarkError("TM-PLATFORM-SECRET", `read the secret in ${file}: the file is empty`);
     return new Redacted(text);

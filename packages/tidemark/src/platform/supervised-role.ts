@@ -89,7 +89,16 @@ export class SupervisedRole {
       ...(this.#address === undefined ? {} : { address: this.#address }),
       ...(this.#reason === undefined ? {} : { reason: { code: this.#reason.code, message: this.#reason.message } }),
     };
-    return [own, ...[...this.#children].map(([child, facts]): RunningRole => ({ name: child, ...common, kind: child as RoleKind, state: "ready", ...facts }))];
+    return [
+      own,
+      ...[...this.#children].map(([child, facts]): RunningRole => ({
+        name: child,
+        ...common,
+        kind: child as RoleKind,
+        state: "ready",
+        ...facts,
+      })),
+    ];
   }
 
   /** Starts the process. A process that cannot be spawned counts as one that died. */
@@ -102,7 +111,11 @@ export class SupervisedRole {
     mkdirSync(dirname(this.#options.log), { recursive: true });
     const log = openSync(this.#options.log, "a", 0o640);
     const [program, ...args] = this.plan.command;
-    const child = spawn(program, args, { detached: true, stdio: ["ignore", log, log, "ipc"], env: { NODE_COMPILE_CACHE: this.#options.compileCache, ...process.env, TIDEMARK_ROLE: this.plan.name } });
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: ["ignore", log, log, "ipc"],
+      env: { NODE_COMPILE_CACHE: this.#options.compileCache, ...process.env, TIDEMARK_ROLE: this.plan.name },
+    });
     closeSync(log);
     this.#child = child;
     this.#identity = (child.pid === undefined ? undefined : identifyProcess(child.pid)) ?? { pid: child.pid ?? 0, started: "" };
@@ -150,10 +163,15 @@ export class SupervisedRole {
       this.#say(`ready${this.#address === undefined ? "" : ` at ${this.#address}`} after ${tookMs} ms`);
     } else if (message.type === "child") {
       const before = this.#children.get(message.name);
-      if (message.pid === null) this.#children.set(message.name, { pid: 0, started: "", startedAtMs: before?.startedAtMs ?? 0, restarts: before?.restarts ?? 0 });
+      if (message.pid === null)
+        this.#children.set(message.name, { pid: 0, started: "", startedAtMs: before?.startedAtMs ?? 0, restarts: before?.restarts ?? 0 });
       else {
         const identity = identifyProcess(message.pid) ?? { pid: message.pid, started: "" };
-        this.#children.set(message.name, { ...identity, startedAtMs: this.#options.clock.wallMs(), restarts: before === undefined ? 0 : before.restarts + 1 });
+        this.#children.set(message.name, {
+          ...identity,
+          startedAtMs: this.#options.clock.wallMs(),
+          restarts: before === undefined ? 0 : before.restarts + 1,
+        });
       }
       this.#say(message.pid === null ? `its ${message.name} ended` : `its ${message.name} runs, pid ${message.pid}`);
     } else {
@@ -174,7 +192,11 @@ export class SupervisedRole {
       this.#say(code === 0 ? "stopped" : `stopped (${how})`);
       this.#resolveEnded();
     } else if (code !== null && FINAL_CODES.has(code)) {
-      this.#reason ??= { code: "TM-PLATFORM-ROLE-STOPPED", message: `${this.plan.name} ended with ${how}`, hint: `tidemark logs ${this.plan.name}` };
+      this.#reason ??= {
+        code: "TM-PLATFORM-ROLE-STOPPED",
+        message: `${this.plan.name} ended with ${how}`,
+        hint: `tidemark logs ${this.plan.name}`,
+      };
       this.#become("failed");
       this.#say(`ended for good (${how})${why}`, facts);
     } else {

@@ -34,7 +34,9 @@ afterEach(async () => {
 });
 
 /** A stack of fake roles, and a way to await what happens to them. */
-async function start(behaviours: Record<string, string> = {}): Promise<{ stack: Stack; happens: (role: string, what: RegExp) => Promise<RoleHappening>; past: RoleHappening[] }> {
+async function start(
+  behaviours: Record<string, string> = {},
+): Promise<{ stack: Stack; happens: (role: string, what: RegExp) => Promise<RoleHappening>; past: RoleHappening[] }> {
   const past: RoleHappening[] = [];
   const waiting: { role: string; what: RegExp; resolve: (happening: RoleHappening) => void }[] = [];
   const stack = await startStack({
@@ -98,20 +100,33 @@ describe("the supervisor", () => {
     await ready;
     const after = stack.roles();
     expect(after.find((role) => role.name === "gateway")).toMatchObject({ state: "ready", restarts: 1 });
-    expect(after.filter((role) => role.name !== "gateway").map((role) => role.pid)).toEqual(before.filter((role) => role.name !== "gateway").map((role) => role.pid));
+    expect(after.filter((role) => role.name !== "gateway").map((role) => role.pid)).toEqual(
+      before.filter((role) => role.name !== "gateway").map((role) => role.pid),
+    );
   });
 
   it("pauses longer each time before it starts a role that keeps crashing", async () => {
     const { happens, past } = await start({ gateway: "crash" });
     await happens("gateway", /in 250 ms/);
-    expect(past.filter(({ role, what }) => role === "gateway" && what.startsWith("died")).map(({ what }) => /starting it again (.*?):/.exec(what)?.[1])).toEqual(["at once", "in 100 ms", "in 250 ms"]);
+    expect(
+      past
+        .filter(({ role, what }) => role === "gateway" && what.startsWith("died"))
+        .map(({ what }) => /starting it again (.*?):/.exec(what)?.[1]),
+    ).toEqual(["at once", "in 100 ms", "in 250 ms"]);
   });
 
   it("does not start a role again that says FAIL-STOP, says why, and leaves the others running", async () => {
     const { stack } = await start({ gateway: "fail-stop" });
-    expect(await stack.settled()).toMatchObject({ role: "gateway", code: "TM-JOURNAL-DAMAGED", message: "open the journal: bytes 4096 to 8191 of segment 3 are damaged" });
+    expect(await stack.settled()).toMatchObject({
+      role: "gateway",
+      code: "TM-JOURNAL-DAMAGED",
+      message: "open the journal: bytes 4096 to 8191 of segment 3 are damaged",
+    });
     expect(stack.roles().find((role) => role.name === "gateway")).toMatchObject({ state: "stopped", pid: 0, restarts: 0 });
-    await runFileWhen(({ roles }) => roles.filter((role) => role.state === "ready").length === 2 && roles.some((role) => role.reason?.code === "TM-JOURNAL-DAMAGED"));
+    await runFileWhen(
+      ({ roles }) =>
+        roles.filter((role) => role.state === "ready").length === 2 && roles.some((role) => role.reason?.code === "TM-JOURNAL-DAMAGED"),
+    );
   });
 
   it("stops the gateway first, then the agents, then control, and leaves no run.json", async () => {
@@ -138,7 +153,17 @@ describe("the supervisor", () => {
   });
 
   it("goes over a stale run.json whose pid belongs to another process now", async () => {
-    await writeRunFile({ formatVersion: 1, supervisor: { pid: process.pid, started: "1" }, startedAtMs: 1, configFile: CONFIG, stateDir, state: "ready", gatewayUrl: "", controlUrl: "", roles: [{ name: "gateway", kind: "gateway", state: "ready", pid: process.pid, started: "1", startedAtMs: 1, restarts: 0, log: "" }] });
+    await writeRunFile({
+      formatVersion: 1,
+      supervisor: { pid: process.pid, started: "1" },
+      startedAtMs: 1,
+      configFile: CONFIG,
+      stateDir,
+      state: "ready",
+      gatewayUrl: "",
+      controlUrl: "",
+      roles: [{ name: "gateway", kind: "gateway", state: "ready", pid: process.pid, started: "1", startedAtMs: 1, restarts: 0, log: "" }],
+    });
     const { stack } = await start();
     expect(await stack.settled()).toBeUndefined();
   });
@@ -153,7 +178,11 @@ describe("the supervisor", () => {
 
 describe("a killed supervisor", () => {
   async function startProcess(): Promise<{ child: ChildProcess; pids: number[] }> {
-    const child = spawn(process.execPath, [...NODE, fileURLToPath(new URL("./testing/fake-stack-process.ts", import.meta.url)), CONFIG, stateDir, diary], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(
+      process.execPath,
+      [...NODE, fileURLToPath(new URL("./testing/fake-stack-process.ts", import.meta.url)), CONFIG, stateDir, diary],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
     children.push(child);
     const [line] = (await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
     return { child, pids: line.toString().trim().split(" ").slice(1).map(Number) };
@@ -164,7 +193,11 @@ describe("a killed supervisor", () => {
     expect(pids).toHaveLength(3);
     child.kill("SIGKILL");
     await gone(pids);
-    expect((await entries()).filter((line) => line.endsWith("ends")).toSorted()).toEqual(["agent-pg1 ends", "control ends", "gateway ends"]);
+    expect((await entries()).filter((line) => line.endsWith("ends")).toSorted()).toEqual([
+      "agent-pg1 ends",
+      "control ends",
+      "gateway ends",
+    ]);
     expect(await readRunFile(stateDir)).toBeDefined();
   });
 

@@ -40,7 +40,16 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#startedAtMs = options.clock.wallMs();
-    this.#roles = options.plans.map((plan) => new SupervisedRole({ plan, log: logPath(options.stateDir, plan.name), compileCache: join(options.stateDir, "compile-cache"), clock: options.clock, onHappening: (happening) => this.#onHappening(happening) }));
+    this.#roles = options.plans.map(
+      (plan) =>
+        new SupervisedRole({
+          plan,
+          log: logPath(options.stateDir, plan.name),
+          compileCache: join(options.stateDir, "compile-cache"),
+          clock: options.clock,
+          onHappening: (happening) => this.#onHappening(happening),
+        }),
+    );
     this.#settled.promise.catch(() => undefined);
   }
 
@@ -98,7 +107,8 @@ export class Supervisor {
 
   async #rotateLogs(): Promise<void> {
     for (const role of this.#roles) {
-      if (await rotateLog(logPath(this.#options.stateDir, role.plan.name))) this.#options.logger.info({ of: role.plan.name }, "log put aside");
+      if (await rotateLog(logPath(this.#options.stateDir, role.plan.name)))
+        this.#options.logger.info({ of: role.plan.name }, "log put aside");
     }
   }
 
@@ -123,13 +133,25 @@ export class Supervisor {
         this.#changed = false;
         await writeRunFile(this.#facts());
       })
-      .catch((error: unknown) => this.#options.logger.error({ err: error }, "could not write run.json; status will show what was true before"));
+      .catch((error: unknown) =>
+        this.#options.logger.error({ err: error }, "could not write run.json; status will show what was true before"),
+      );
     return this.#writing;
   }
 
   #facts(): RunFile {
     const { configFile, stateDir, gatewayUrl, controlUrl } = this.#options;
     const supervisor = identifyProcess(process.pid) ?? { pid: process.pid, started: "" };
-    return { formatVersion: 1, supervisor, startedAtMs: this.#startedAtMs, configFile, stateDir, state: this.#state, gatewayUrl, controlUrl, roles: this.roles() };
+    return {
+      formatVersion: 1,
+      supervisor,
+      startedAtMs: this.#startedAtMs,
+      configFile,
+      stateDir,
+      state: this.#state,
+      gatewayUrl,
+      controlUrl,
+      roles: this.roles(),
+    };
   }
 }

@@ -95,8 +95,10 @@ const TEXTS = ["id", "claim", "deployment", "scenario", "fault", "began", "ended
 export function proofFault(value: unknown): string | undefined {
   if (!isObject(value) || !isObject(value["body"]) || !isObject(value["signature"])) return "it has no body or no signature";
   const { body, signature } = value;
-  if (body["formatVersion"] !== PROOF_FORMAT_VERSION) return `it has version ${String(body["formatVersion"])} of the form, known is ${PROOF_FORMAT_VERSION}`;
-  if (signature["algorithm"] !== "Ed25519" || typeof signature["keyId"] !== "string" || typeof signature["value"] !== "string") return "its signature is not one of Ed25519";
+  if (body["formatVersion"] !== PROOF_FORMAT_VERSION)
+    return `it has version ${String(body["formatVersion"])} of the form, known is ${PROOF_FORMAT_VERSION}`;
+  if (signature["algorithm"] !== "Ed25519" || typeof signature["keyId"] !== "string" || typeof signature["value"] !== "string")
+    return "its signature is not one of Ed25519";
   for (const name of TEXTS) if (typeof body[name] !== "string") return `"${name}" is missing`;
   if (Number.isNaN(Date.parse(String(body["began"]))) || Number.isNaN(Date.parse(String(body["ended"])))) return "its times cannot be read";
   if (!OUTCOMES.has(body["outcome"])) return "its outcome is not known";

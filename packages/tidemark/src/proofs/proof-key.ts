@@ -69,13 +69,18 @@ function ed25519(read: () => KeyObject, from: string): KeyObject {
   } catch (cause) {
     throw new TidemarkError("TM-PROOF-KEY", `could not read the key ${from}`, { cause });
   }
-  if (key.asymmetricKeyType !== "ed25519") throw new TidemarkError("TM-PROOF-KEY", `the key ${from} is of type ${String(key.asymmetricKeyType)}, not Ed25519`);
+  if (key.asymmetricKeyType !== "ed25519")
+    throw new TidemarkError("TM-PROOF-KEY", `the key ${from} is of type ${String(key.asymmetricKeyType)}, not Ed25519`);
   return key;
 }
 
 function publicProofKey(key: KeyObject): PublicProofKey {
   const der = key.export({ format: "der", type: "spki" });
-  return { key, keyId: createHash("sha256").update(der).digest("hex").slice(0, KEY_ID_CHARACTERS), pem: key.export({ format: "pem", type: "spki" }).toString() };
+  return {
+    key,
+    keyId: createHash("sha256").update(der).digest("hex").slice(0, KEY_ID_CHARACTERS),
+    pem: key.export({ format: "pem", type: "spki" }).toString(),
+  };
 }
 
 function privateProofKey(key: KeyObject): ProofKey {

@@ -73,7 +73,8 @@ async function locked<T>(options: ProofKeysOptions, action: () => Promise<T>): P
   try {
     await mkdir(join(options.dir, "proof-public"), { recursive: true, mode: 0o755 });
     lock = new FileLock(join(options.dir, "proof-keys.lock"), options.clock);
-    if (!(await lock.acquire(LOCK_WAIT_MS))) throw new TidemarkError("TM-PROOF-KEY", `waited ${LOCK_WAIT_MS} ms for the lock of the keys in ${options.dir}`);
+    if (!(await lock.acquire(LOCK_WAIT_MS)))
+      throw new TidemarkError("TM-PROOF-KEY", `waited ${LOCK_WAIT_MS} ms for the lock of the keys in ${options.dir}`);
     try {
       return await action();
     } finally {
@@ -91,7 +92,8 @@ async function readOrMake(options: ProofKeysOptions): Promise<ProofKeys> {
   const { dir } = options;
   await finishRotation(dir);
   const [name, ...more] = (await readdir(dir)).filter((file) => PRIVATE.test(file));
-  if (more.length > 0) throw new TidemarkError("TM-PROOF-KEY", `${dir} holds ${more.length + 1} private keys, and no rotation says which is in use`);
+  if (more.length > 0)
+    throw new TidemarkError("TM-PROOF-KEY", `${dir} holds ${more.length + 1} private keys, and no rotation says which is in use`);
   let current: ProofKey;
   if (name === undefined) {
     current = makeProofKey(options.random);

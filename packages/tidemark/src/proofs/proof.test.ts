@@ -60,7 +60,10 @@ describe("a proof", () => {
     const { signature } = JSON.parse(text) as { signature: object };
     const all = changes(body);
     expect(all.length).toBeGreaterThan(60);
-    for (const changed of all) expect(() => verifyProof(JSON.stringify({ body: changed, signature }), keys), JSON.stringify(changed)).toThrow(/TM-PROOF|checked proof|read a proof/);
+    for (const changed of all)
+      expect(() => verifyProof(JSON.stringify({ body: changed, signature }), keys), JSON.stringify(changed)).toThrow(
+        /TM-PROOF|checked proof|read a proof/,
+      );
   });
 
   it("is refused when its signature was changed, in every byte and in its spelling", () => {
@@ -72,19 +75,31 @@ describe("a proof", () => {
       const forged = formatProof({ body, signature: { ...proof.signature, value: changed.toString("base64") } });
       expect(() => verifyProof(forged, keys)).toThrow(expect.objectContaining({ code: "TM-PROOF-SIGNATURE" }));
     }
-    expect(() => verifyProof(formatProof({ body, signature: { ...proof.signature, value: `${proof.signature.value}\n` } }), keys)).toThrow(expect.objectContaining({ code: "TM-PROOF-SIGNATURE" }));
+    expect(() => verifyProof(formatProof({ body, signature: { ...proof.signature, value: `${proof.signature.value}\n` } }), keys)).toThrow(
+      expect.objectContaining({ code: "TM-PROOF-SIGNATURE" }),
+    );
   });
 
   it("is refused when its key is not known, also under a known key's id", () => {
     const stranger = makeProofKey(random);
-    expect(() => verifyProof(formatProof(signProof(body, stranger)), keys)).toThrow(expect.objectContaining({ code: "TM-PROOF-UNKNOWN-KEY" }));
+    expect(() => verifyProof(formatProof(signProof(body, stranger)), keys)).toThrow(
+      expect.objectContaining({ code: "TM-PROOF-UNKNOWN-KEY" }),
+    );
     const posing = signProof(body, { ...stranger, keyId: key.keyId });
     expect(() => verifyProof(formatProof(posing), keys)).toThrow(expect.objectContaining({ code: "TM-PROOF-SIGNATURE" }));
   });
 
   it("is refused with its reason when it is no proof or of another version", () => {
-    for (const [bad, says] of [["", "no JSON"], ["{}", "no body"], [text.replace('"formatVersion": 1', '"formatVersion": 2'), "version 2"], [text.replace('"lost": 0', '"lost": "none"'), 'count "lost"'], [`{"x":"${"y".repeat(1_100_000)}"}`, "more than"]] as const) {
-      expect(() => verifyProof(bad, keys)).toThrow(expect.objectContaining({ code: "TM-PROOF-FORMAT", message: expect.stringContaining(says) as string }));
+    for (const [bad, says] of [
+      ["", "no JSON"],
+      ["{}", "no body"],
+      [text.replace('"formatVersion": 1', '"formatVersion": 2'), "version 2"],
+      [text.replace('"lost": 0', '"lost": "none"'), 'count "lost"'],
+      [`{"x":"${"y".repeat(1_100_000)}"}`, "more than"],
+    ] as const) {
+      expect(() => verifyProof(bad, keys)).toThrow(
+        expect.objectContaining({ code: "TM-PROOF-FORMAT", message: expect.stringContaining(says) as string }),
+      );
     }
   });
 
@@ -105,7 +120,8 @@ describe("the keys of proofs", () => {
   });
   afterEach(() => rm(dir, { recursive: true, force: true }));
 
-  const signedAt = (ms: number, key: Parameters<typeof signProof>[1]): string => formatProof(signProof({ ...body, ended: new Date(ms).toISOString() }, key));
+  const signedAt = (ms: number, key: Parameters<typeof signProof>[1]): string =>
+    formatProof(signProof({ ...body, ended: new Date(ms).toISOString() }, key));
 
   it("are made once, the private one readable by its owner only", async () => {
     const first = await openProofKeys(options);
@@ -120,7 +136,15 @@ describe("the keys of proofs", () => {
       const { systemRandom } = await import("@tidemark/kernel/platform/system-random");
       process.stdout.write((await openProofKeys({ dir: process.argv[1], clock: systemClock, random: systemRandom })).current.keyId);`;
     const run = promisify(execFile);
-    const answers = await Promise.all(Array.from({ length: 3 }, () => run(process.execPath, ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script, dir], { cwd: import.meta.dirname })));
+    const answers = await Promise.all(
+      Array.from({ length: 3 }, () =>
+        run(
+          process.execPath,
+          ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script, dir],
+          { cwd: import.meta.dirname },
+        ),
+      ),
+    );
     expect(new Set(answers.map((answer) => answer.stdout)).size).toBe(1);
   });
 
@@ -134,17 +158,23 @@ describe("the keys of proofs", () => {
     const fresh = signedAt(clock.wallMs() + 1_000, after.current);
     const onlyOldTrusted = { publicKeys: before.publicKeys, rotations: after.rotations };
     expect(verifyProof(fresh, onlyOldTrusted).keyId).toBe(after.current.keyId);
-    expect(() => verifyProof(fresh, { publicKeys: before.publicKeys, rotations: [] })).toThrow(expect.objectContaining({ code: "TM-PROOF-UNKNOWN-KEY" }));
+    expect(() => verifyProof(fresh, { publicKeys: before.publicKeys, rotations: [] })).toThrow(
+      expect.objectContaining({ code: "TM-PROOF-UNKNOWN-KEY" }),
+    );
   });
 
   it("refuse a proof that ended after its key was retired, and a rotation that the old key did not sign", async () => {
     const before = await openProofKeys(options);
     const after = await rotateProofKey(options, { by: "user:ann", reason: "leaked" });
-    expect(() => verifyProof(signedAt(clock.wallMs() + 60_000, before.current), after)).toThrow(expect.objectContaining({ code: "TM-PROOF-SIGNATURE" }));
+    expect(() => verifyProof(signedAt(clock.wallMs() + 60_000, before.current), after)).toThrow(
+      expect.objectContaining({ code: "TM-PROOF-SIGNATURE" }),
+    );
     const eve = makeProofKey(random);
     const rotation = after.rotations[0];
     const forged = { ...rotation, body: { ...rotation?.body, to: eve.keyId, toPublicKey: eve.pem } } as NonNullable<typeof rotation>;
-    expect(() => verifyProof(signedAt(clock.wallMs(), eve), { publicKeys: before.publicKeys, rotations: [forged] })).toThrow(expect.objectContaining({ code: "TM-PROOF-UNKNOWN-KEY" }));
+    expect(() => verifyProof(signedAt(clock.wallMs(), eve), { publicKeys: before.publicKeys, rotations: [forged] })).toThrow(
+      expect.objectContaining({ code: "TM-PROOF-UNKNOWN-KEY" }),
+    );
   });
 
   it("finish a rotation that was interrupted after its record, and drop one that was interrupted before", async () => {

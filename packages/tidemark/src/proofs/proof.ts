@@ -61,20 +61,30 @@ export function verifyProof(text: string, keys: TrustedKeys): VerifiedProof {
   const proof = readProof(text);
   const { keyId, value } = proof.signature;
   const key = trusted(keys).get(keyId);
-  if (key === undefined) throw new TidemarkError("TM-PROOF-UNKNOWN-KEY", `checked proof ${proof.body.id}: it is signed by key ${keyId}, which is not known`, { details: { keyId } });
+  if (key === undefined)
+    throw new TidemarkError("TM-PROOF-UNKNOWN-KEY", `checked proof ${proof.body.id}: it is signed by key ${keyId}, which is not known`, {
+      details: { keyId },
+    });
   if (!isSigned(key, PROOF_PURPOSE, canonicalOf(proof.body), value)) {
-    throw new TidemarkError("TM-PROOF-SIGNATURE", `checked proof ${proof.body.id}: its content is not what key ${keyId} signed`, { details: { keyId } });
+    throw new TidemarkError("TM-PROOF-SIGNATURE", `checked proof ${proof.body.id}: its content is not what key ${keyId} signed`, {
+      details: { keyId },
+    });
   }
   const retired = keys.rotations.find((rotation) => rotation.body.from === keyId && holds(rotation, key))?.body.at;
   if (retired !== undefined && Date.parse(proof.body.ended) > Date.parse(retired)) {
-    throw new TidemarkError("TM-PROOF-SIGNATURE", `checked proof ${proof.body.id}: it ended ${proof.body.ended}, after its key ${keyId} was retired at ${retired}`, { details: { keyId } });
+    throw new TidemarkError(
+      "TM-PROOF-SIGNATURE",
+      `checked proof ${proof.body.id}: it ended ${proof.body.ended}, after its key ${keyId} was retired at ${retired}`,
+      { details: { keyId } },
+    );
   }
   return { proof, keyId, ...(retired === undefined ? {} : { keyRetiredAt: retired }) };
 }
 
 /** Reads a proof without checking its signature. Throws TM-PROOF-FORMAT. */
 export function readProof(text: string): SignedProof {
-  if (Buffer.byteLength(text) > MAX_PROOF_BYTES) throw new TidemarkError("TM-PROOF-FORMAT", `read a proof: it has more than ${MAX_PROOF_BYTES} bytes`);
+  if (Buffer.byteLength(text) > MAX_PROOF_BYTES)
+    throw new TidemarkError("TM-PROOF-FORMAT", `read a proof: it has more than ${MAX_PROOF_BYTES} bytes`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -100,7 +110,7 @@ export function signRotation(from: ProofKey, to: PublicProofKey, facts: { at: st
 /** The keys given, and those that they gave way to, step by step: a rotation counts when a trusted key signed it. */
 function trusted(keys: TrustedKeys): Map<string, PublicProofKey> {
   const known = new Map(keys.publicKeys.map((key) => [key.keyId, key]));
-  for (let grew = true; grew; ) {
+  for (let grew = true; grew;) {
     grew = false;
     for (const rotation of keys.rotations) {
       const from = known.get(rotation.body.from);

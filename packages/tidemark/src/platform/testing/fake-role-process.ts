@@ -9,7 +9,8 @@ const note = (what: string): void => appendFileSync(diary, `${name} ${what}\n`);
 
 process.exitCode = await runRoleProcess({ role: name, configFile, stateDir }, async ({ signal, onReady, onChild }) => {
   note("begins");
-  if (behaviour === "fail-stop") throw new TidemarkError("TM-JOURNAL-DAMAGED", "open the journal: bytes 4096 to 8191 of segment 3 are damaged");
+  if (behaviour === "fail-stop")
+    throw new TidemarkError("TM-JOURNAL-DAMAGED", "open the journal: bytes 4096 to 8191 of segment 3 are damaged");
   if (behaviour === "crash") throw new Error("a bug");
   if (behaviour === "child") onChild("applier", process.pid);
   onReady({ host: "127.0.0.1", port: 4_242 });

@@ -7,6 +7,11 @@ import { fakePlans } from "./fake-plans.ts";
 const [configFile = "", stateDir = "", diary = ""] = process.argv.slice(2);
 const stack = await startStack({ configFile, stateDir, logger: silentLogger, plan: () => fakePlans({ configFile, stateDir, diary }) });
 await stack.settled();
-process.stdout.write(`ready ${stack.roles().map((role) => role.pid).join(" ")}\n`);
+process.stdout.write(
+  `ready ${stack
+    .roles()
+    .map((role) => role.pid)
+    .join(" ")}\n`,
+);
 await new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
 await stack.stop();
