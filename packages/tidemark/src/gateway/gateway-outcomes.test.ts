@@ -125,6 +125,24 @@ describe("GET /v1/writes/:id", () => {
     expect(await look("w_099a8057_1")).toMatchObject({ status: "journalled" });
   });
 
+  test("waits with Prefer: wait until the write is applied, is judged, or the time is over", async () => {
+    const waitFor = (id: string, seconds: number) => it.request("GET", `/v1/writes/${id}`, { headers: { prefer: `wait=${seconds}` } });
+    await it.post(order());
+    const { partition } = await journalled(1n);
+    expect((await waitFor("w_099a8057_1", 0.05)).json).toMatchObject({ status: "journalled" });
+    const applied = waitFor("w_099a8057_1", 5);
+    await expect.poll(async () => (await it.request("GET", "/v1/status")).json["writes"]).toMatchObject({ waiting: 1 });
+    it.applier("orders").applied(partition, 0n);
+    it.applier("orders").applied(partition, 1n);
+    expect((await applied).json).toMatchObject({ status: "applied", applied: { lsn: "0/5000" } });
+    await it.post(order());
+    const second = await journalled(2n);
+    const judged = waitFor("w_099a8057_2", 5);
+    await expect.poll(async () => (await it.request("GET", "/v1/status")).json["writes"]).toMatchObject({ waiting: 1 });
+    it.applier("orders").verdict(second.partition, "2", "rejected", { sqlstate: "23514", reason: "orders_total" });
+    expect((await judged).json).toMatchObject({ status: "rejected", verdict: { reason: "orders_total" } });
+  });
+
   test("does not make up a commit that it was not told (HONEST-NUMBER)", async () => {
     await it.post(order());
     it.applier("orders").applied((await journalled(1n)).partition, 1n);

@@ -193,6 +193,12 @@ export const writeLookupSchema: RouteSchema = {
   tags: ["writes"],
   ...secured,
   params: idParameter,
+  headers: {
+    type: "object",
+    properties: {
+      prefer: { ...text, description: "wait=N: a journalled write is waited for, up to N seconds, until it is applied or judged." },
+    },
+  },
   response: { 200: json("The receipt with its status.", RECEIPT), ...problems(401, 403, 404) },
 };
 

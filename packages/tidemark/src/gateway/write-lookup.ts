@@ -15,8 +15,11 @@ export class WriteLookup {
     this.#parts = parts;
   }
 
-  /** JSON about the write, or undefined when no write has this id. Rejects with TM-JOURNAL-TRIMMED when it was forgotten meanwhile. */
-  async find(id: string): Promise<string | undefined> {
+  /**
+   * JSON about the write, or undefined when no write has this id. One that is journalled is waited for, `waitMs` at most:
+   * until it is applied or judged. Rejects with TM-JOURNAL-TRIMMED when it was forgotten meanwhile.
+   */
+  async find(id: string, waitMs = 0): Promise<string | undefined> {
     const { journal, verdicts, outcomes, receipts, writes } = this.#parts;
     const sequence = receipts.sequenceOf(id);
     const extent = journal.extent();
@@ -33,7 +36,9 @@ export class WriteLookup {
       const replayed = verdict.replayedAs === undefined ? "" : `,"replayedAs":"${receipts.id(BigInt(verdict.replayedAs))}"`;
       return `${head},"status":"${known.state}","deadLetter":${deadLetter}${replayed},"verdict":${JSON.stringify(verdictFacts(verdict))}}`;
     }
-    const outcome = outcomes.find({ store: facts.store, partition: facts.partition, sequence });
+    const place = { store: facts.store, partition: facts.partition, sequence };
+    const outcome = waitMs > 0 ? await outcomes.wait(place, waitMs) : outcomes.find(place);
+    if (outcome.kind === "verdict") return this.find(id);
     return outcome.kind === "applied" ? `${head},${appliedMembers(outcome)}}` : `${head},"status":"journalled"}`;
   }
 

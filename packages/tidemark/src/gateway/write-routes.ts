@@ -50,7 +50,7 @@ export function addWriteRoutes(
     { config: { scope: "read" }, schema: writeLookupSchema },
     async (request, reply) => {
       try {
-        const found = await parts.lookup.find(request.params.id);
+        const found = await parts.lookup.find(request.params.id, preferredWaitMs(request) ?? 0);
         if (found === undefined)
           return sendProblem(reply, problem("TM-GATEWAY-NOT-FOUND", `there is no write ${request.params.id.slice(0, 64)} in this journal`));
         return reply.header("content-type", JSON_TYPE).send(found);
