@@ -77,6 +77,6 @@ export const journalErrors = {
     meaning: "The limits of the journal contradict each other.",
     normal: false,
     retry: "never",
-    hint: "journal.segment must be at least 4 KiB and a multiple of 512 bytes, and journal.quota at least two segments.",
+    hint: "journal.segmentSize must be at least 4 KiB and a multiple of 512 bytes, and journal.quota at least two segments.",
   },
 } satisfies Record<string, ErrorEntry>;

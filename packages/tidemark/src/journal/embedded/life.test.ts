@@ -86,6 +86,36 @@ describe("the quota", () => {
   });
 });
 
+describe("what is admitted", () => {
+  it("always fits: appends of any sizes become durable and the files never outgrow the quota", async () => {
+    for (let seed = 1; seed <= 25; seed++) {
+      const disk = new SimulatedDisk({ segmentBytes: 8_192, quotaBytes: 8_192 * 7 }, seed);
+      const journal = await disk.open();
+      const draw = (most: number): number => Math.floor(disk.random.fraction() * most);
+      let refusals = 0;
+      let sent = 0n;
+      while (refusals < 3) {
+        const waves = Array.from({ length: 1 + draw(4) }, async () => {
+          const entries = Array.from({ length: 1 + draw(12) }, () => disk.entry(draw(draw(2) === 0 ? 100 : 5_000), "k".repeat(draw(30))));
+          try {
+            const appended = await journal.append(entries);
+            sent += BigInt(appended.length);
+          } catch (error) {
+            if (!hasCode(error, "TM-JOURNAL-FULL")) throw error;
+            refusals++;
+          }
+        });
+        await Promise.all(waves);
+        expect(journal.status().bytes).toBeLessThanOrEqual(disk.config.quotaBytes);
+      }
+      expect(journal.extent().durable).toBe(sent);
+      expect(sent).toBeGreaterThan(5n);
+      await journal.close();
+      expect(await everything(await disk.open())).toHaveLength(Number(sent));
+    }
+  });
+});
+
 describe("the free space of the disk", () => {
   it("stops acceptance below the minimum and lets it go on when there is space again", async () => {
     const disk = new SimulatedDisk({ minimumFreeBytes: 1_000_000 });

@@ -22,14 +22,21 @@ class Inode {
     }
   }
 
-  /** Copies `sectors` to the disk. */
+  /** Copies `sectors` to the disk, whose file grows as far as they reach. */
   store(sectors: Iterable<number>): void {
-    if (this.disk.length < this.seen.length) this.disk = Buffer.concat([this.disk, Buffer.alloc(this.seen.length - this.disk.length)]);
-    for (const sector of sectors)
-      this.seen.copy(this.disk, sector * SECTOR_BYTES, sector * SECTOR_BYTES, Math.min((sector + 1) * SECTOR_BYTES, this.seen.length));
+    for (const sector of sectors) {
+      const end = Math.min((sector + 1) * SECTOR_BYTES, this.seen.length);
+      this.#grow(end);
+      this.seen.copy(this.disk, sector * SECTOR_BYTES, sector * SECTOR_BYTES, end);
+    }
+  }
+
+  #grow(length: number): void {
+    if (this.disk.length < length) this.disk = Buffer.concat([this.disk, Buffer.alloc(length - this.disk.length)]);
   }
 
   flush(): void {
+    this.#grow(this.seen.length);
     this.store(this.dirty);
     this.dirty.clear();
   }
