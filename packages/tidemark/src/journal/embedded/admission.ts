@@ -6,7 +6,7 @@ import { GROUP_BYTES } from "./group-line.ts";
 /** What may refuse an append, decided before anything is laid out. Pure. */
 
 /** Bytes that wait for the disk, at most; beyond it appends are refused with TM-JOURNAL-BUSY. Also the most of one append. */
-export const PENDING_BYTES = 64 * 1_048_576;
+const PENDING_BYTES = 64 * 1_048_576;
 
 /** Bytes of an append's records. Throws TM-JOURNAL-TOO-LARGE or TM-JOURNAL-BUSY. */
 export function admitSizes(entries: readonly JournalEntry[], limits: { segmentBytes: number; pendingBytes: number }): number {
@@ -37,6 +37,11 @@ export interface Room {
   /** How many more may be made. */
   readonly creatable: () => number;
   readonly segmentBytes: number;
+}
+
+/** What writes leave free in the last segment for verdicts: 1 MiB, some thousands of them, or a sixteenth of a small segment. */
+export function verdictReserveBytes(segmentBytes: number): number {
+  return Math.min(1_048_576, Math.floor(segmentBytes / 16));
 }
 
 /** Walks the records over the segments that there are and that may be made. Counts padding generously: what is admitted fits. */

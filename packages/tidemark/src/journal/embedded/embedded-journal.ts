@@ -6,7 +6,7 @@ import type { JournalConfig } from "../../config/config.ts";
 import type { FailureDomain } from "../../objectives/failure-domain.ts";
 import type { AppendedRecord, Journal, JournalEntry, JournalExtent, JournalRecord, JournalStatus } from "../journal.ts";
 import type { GenerationPayload } from "../segment-format.ts";
-import { admitSizes, fits } from "./admission.ts";
+import { admitSizes, fits, verdictReserveBytes } from "./admission.ts";
 import { FilesReader } from "./files-reader.ts";
 import type { FileLock, Files } from "./files.ts";
 import type { Group, Waiter } from "./group.ts";
@@ -198,10 +198,12 @@ export class EmbeddedJournal implements Journal {
     if (this.#stopped !== undefined) throw new TidemarkError("TM-JOURNAL-STOPPED", `append refused: ${this.#stopped.message}`);
     const { segmentBytes, ready } = this.#store;
     const total = admitSizes(entries, { segmentBytes, pendingBytes: this.#line.pendingBytes });
+    // Without room for a verdict the applier could not go on, so nothing would ever become safe to trim: writes leave some.
+    const reserve = entries.some((entry) => entry.kind === "write") ? verdictReserveBytes(segmentBytes) : 0;
     const full =
-      this.#keeper.lowDisk ??
+      (reserve > 0 ? this.#keeper.lowDisk : undefined) ??
       this.#outOfRoom(
-        fits(entries, total, { here: this.#line.room, ready, creatable: () => this.#keeper.creatableSegments(), segmentBytes }),
+        fits(entries, total, { here: this.#line.room - reserve, ready, creatable: () => this.#keeper.creatableSegments(), segmentBytes }),
       );
     if (full === undefined) return;
     this.#refused = full;
