@@ -9,10 +9,11 @@ import { MAX_PAYLOAD_BYTES, type JournalRecord, type RecordKind } from "./journa
 export const FORMAT_VERSION = 1;
 /** A sector: written whole or not at all. Groups begin on its multiples. */
 export const SECTOR_BYTES = 512;
-export const HEADER_BYTES = SECTOR_BYTES;
+/** One sector, and so written whole or not at all. */
+export const HEADER_BYTES = 512;
 /** The smallest segment that can be configured. */
 export const LEAST_SEGMENT_BYTES = 4_096;
-export const RECORD_HEADER_BYTES = 40;
+const RECORD_HEADER_BYTES = 40;
 export const RECORD_ALIGNMENT = 8;
 export const MAX_KEY_BYTES = 1_024;
 export const MAX_RECORD_BYTES = RECORD_HEADER_BYTES + MAX_KEY_BYTES + MAX_PAYLOAD_BYTES;

@@ -26,7 +26,7 @@ export const MANIFEST_NAME = "journal.json";
 export const LOCK_NAME = "journal.lock";
 export const NEW_MANIFEST_NAME = "journal.json.new";
 
-export function encodeManifest(manifest: Manifest): string {
+function encodeManifest(manifest: Manifest): string {
   const content = {
     format: FORMAT_VERSION,
     journal: manifest.journal,
@@ -41,7 +41,7 @@ export function encodeManifest(manifest: Manifest): string {
 }
 
 /** Throws TM-JOURNAL-VERSION or TM-JOURNAL-DAMAGED. `path` is for the message. */
-export function decodeManifest(text: string, path: string): Manifest {
+function decodeManifest(text: string, path: string): Manifest {
   const fields = parseObject(text, path);
   if (typeof fields["format"] === "number" && fields["format"] !== FORMAT_VERSION) {
     throw new TidemarkError("TM-JOURNAL-VERSION", `${path} has format ${fields["format"]}, this version knows ${FORMAT_VERSION}`, {

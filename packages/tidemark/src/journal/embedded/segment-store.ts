@@ -3,7 +3,7 @@ import type { Files, JournalFile } from "./files.ts";
 import { writeManifest, type Manifest } from "./manifest.ts";
 import type { Recovered } from "./recovery.ts";
 import type { KeptSegment } from "./segment-chain.ts";
-import { makeSegment, segmentName } from "./segment-file.ts";
+import { makeSegment, preparingName, segmentName } from "./segment-file.ts";
 
 /** A segment that takes, or will take, groups. */
 export interface WriteSegment {
@@ -90,7 +90,7 @@ export class SegmentStore {
     return this.#change(async () => {
       const segment = this.#wanted[0] ?? { number: this.#nextNumber, bytes: this.#segmentBytes, file: undefined, kept: undefined };
       const { number, bytes } = segment;
-      await this.#removeIfThere(`${String(number).padStart(12, "0")}.preparing`);
+      await this.#removeIfThere(preparingName(number));
       await makeSegment(this.#files, this.#directory, { number, bytes });
       await this.#writeManifest({ ...this.#manifest, lastSegment: number, lastSegmentBytes: bytes });
       segment.file = await this.openFile(segment);

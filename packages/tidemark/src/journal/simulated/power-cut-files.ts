@@ -50,7 +50,7 @@ export type PlannedFault =
   | { readonly call: number; readonly kind: "power-cut" };
 
 /** Thrown by every call after the power went, until `powerOn`. */
-export class PowerCut extends Error {
+class PowerCut extends Error {
   override readonly name = "PowerCut";
 }
 

@@ -1,4 +1,4 @@
-import type { JournalId, Partition, Sequence } from "@tidemark/kernel/brands";
+import type { JournalId, Sequence } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { FailureDomain } from "../../objectives/failure-domain.ts";
@@ -14,7 +14,7 @@ import {
 import { partitionOfKey } from "../partition-of-key.ts";
 
 /** A journal's identity for tests that need none in particular. */
-export const SIMULATED_JOURNAL_ID = "01890a5d-ac96-774b-bcce-b302099a8057" as JournalId;
+const SIMULATED_JOURNAL_ID = "01890a5d-ac96-774b-bcce-b302099a8057" as JournalId;
 
 export interface SimulatedJournalOptions {
   readonly id?: JournalId;
@@ -236,11 +236,4 @@ export class SimulatedJournal implements Journal {
     if (failure.kind === "unknown" && !failure.lost) this.#records.push(...pending.records);
     pending.reject(error);
   }
-}
-
-/** The first `count` keys `key-0`, `key-1`, … that fall into `partition`. For tests that need two keys of one partition, or of two. */
-export function keysInPartition(partition: Partition, partitions: number, count: number): string[] {
-  const keys: string[] = [];
-  for (let i = 0; keys.length < count; i++) if (partitionOfKey(`key-${i}`, partitions) === partition) keys.push(`key-${i}`);
-  return keys;
 }
