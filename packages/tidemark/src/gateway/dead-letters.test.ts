@@ -80,6 +80,14 @@ describe("a write that the database refused", () => {
     expect((await it.request("GET", "/v1/dead-letters")).json).toEqual({ items: [], next: null });
   });
 
+  test("is answered, to a repeat that waits, with what came out of its replay", async () => {
+    await it.request("POST", `/v1/dead-letters/${id(1)}/replay`);
+    const repeat = it.post(order({ idempotencyKey: "k" }), { headers: { prefer: "wait=5" } });
+    it.applier("orders").applied((await records())[2]?.partition ?? 0, 2n);
+    it.applier("orders").applied((await records())[2]?.partition ?? 0, 3n);
+    expect(await repeat).toMatchObject({ status: 200, json: { id: id(1), status: "applied" } });
+  });
+
   test("is discarded with a reason, which the audit log has before the verdict", async () => {
     expect(await it.request("POST", `/v1/dead-letters/${id(1)}/discard`, { body: {} })).toMatchObject({
       status: 422,

@@ -76,7 +76,7 @@ describe("Prefer: wait", () => {
         status,
         json: { code: "TM-GATEWAY-REJECTED", detail: "orders_pkey", write: "w_099a8057_1", retry: "never" },
       });
-      await expect.poll(() => it.applier("orders").sent.at(-1)).toEqual({ type: "verdict-recorded", request: 1, sequence: "2" });
+      await expect.poll(() => it.applier("orders").sent).toContainEqual({ type: "verdict-recorded", request: 1, sequence: "2" });
     },
   );
 
@@ -219,6 +219,14 @@ describe("the applier's process", () => {
         { type: "verdict-recorded", request: 2, sequence: "2" },
       ]);
     expect(it.journal.extent().durable).toBe(2n);
+  });
+
+  test("a verdict that a full journal refuses is journalled once there is room", async () => {
+    await it.post(order());
+    const { partition } = await journalled(1n);
+    it.journal.failNext({ kind: "full" });
+    it.applier("orders").verdict(partition, "1", "rejected");
+    await expect.poll(() => it.applier("orders").sent).toContainEqual({ type: "verdict-recorded", request: 1, sequence: "2" });
   });
 
   test("the journal may forget what every store has safely, no more (TRIM-SAFE)", async () => {

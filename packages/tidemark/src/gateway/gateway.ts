@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import type { Clock } from "@tidemark/kernel/clock";
+import { sleep, type Clock } from "@tidemark/kernel/clock";
+import { hasCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Random } from "@tidemark/kernel/random";
 import type { Sequence } from "@tidemark/kernel/brands";
@@ -78,7 +79,7 @@ export async function openGateway(world: GatewayWorld): Promise<Gateway> {
   const writes = new WriteService({ config, commands, acceptance, journal, outcomes, verdicts, receipts, rates, clock });
   const verdictJournal = new VerdictJournal({ journal, verdicts, outcomes, commands, clock });
   const deadLetters = new DeadLetters({ journal, verdicts, verdictJournal, receipts, audit: world.audit, clock, logger });
-  const desk = new ApplierDesk({ config, journal, outcomes, verdictJournal, deadLetters, logger });
+  const desk = new ApplierDesk({ config, journal, outcomes, verdictJournal, deadLetters, logger, clock });
   const appliers = new Map(
     Object.keys(config.stores).map((store) => [
       store,
@@ -149,6 +150,9 @@ async function closeGateway(parts: {
   await parts.journal.close();
 }
 
+/** How long a verdict waits before it is tried again in a full journal. */
+const VERDICT_RETRY_MS = 250;
+
 /** Takes in what the appliers say. */
 class ApplierDesk {
   readonly #parts: {
@@ -158,6 +162,7 @@ class ApplierDesk {
     verdictJournal: VerdictJournal;
     deadLetters: DeadLetters;
     logger: Logger;
+    clock: Clock;
   };
   readonly trimSafe = new Map<string, bigint>();
   readonly incidents = { count: 0 };
@@ -169,6 +174,7 @@ class ApplierDesk {
     verdictJournal: VerdictJournal;
     deadLetters: DeadLetters;
     logger: Logger;
+    clock: Clock;
   }) {
     this.#parts = parts;
   }
@@ -187,13 +193,23 @@ class ApplierDesk {
     }
   }
 
-  /** Where it cannot be journalled the applier gets no answer, and the write stays where it is: nothing is shown that is not durable. */
+  /**
+   * A journal that is full takes the verdict later: the applier waits for the answer, and the write stays where it is. One
+   * that has stopped takes nothing any more, and nothing is shown that is not durable: the gateway has to be started again.
+   */
   async #verdict(message: Extract<FromApplier, { type: "verdict" }>, reply: (message: ToApplier) => void): Promise<void> {
-    const { verdictJournal, deadLetters, logger } = this.#parts;
+    const { verdictJournal, deadLetters, logger, clock } = this.#parts;
     try {
-      const sequence = await verdictJournal.record(message.partition, message.payload);
+      let sequence: bigint | undefined;
+      while (sequence === undefined) {
+        sequence = await verdictJournal.record(message.partition, message.payload).catch((error: unknown) => {
+          if (!hasCode(error, "TM-JOURNAL-FULL") && !hasCode(error, "TM-JOURNAL-BUSY")) throw error;
+          return undefined;
+        });
+        if (sequence === undefined) await sleep(clock, VERDICT_RETRY_MS);
+      }
       reply({ type: "verdict-recorded", request: message.request, sequence: String(sequence) });
-      // What could not follow now does so at the next start, by the same rule.
+      // What cannot follow now does so at the next start, by the same rule.
       await deadLetters.released(BigInt(message.payload.sequence));
     } catch (error) {
       logger.error({ err: error, store: message.store, sequence: message.payload.sequence }, "a verdict could not be journalled");

@@ -236,13 +236,20 @@ export class WriteService {
   async #answer(facts: ReceiptFacts, request: { line: number | undefined; waitMs: number | undefined }): Promise<WriteResult> {
     const appliedFirst = this.#appliedFirst(facts.store);
     if (request.waitMs === undefined && !appliedFirst) return { status: 202, json: this.#parts.receipts.receipt(facts) };
-    const place: WritePlace = { store: facts.store, partition: facts.partition, sequence: facts.sequence };
-    const known = this.#parts.verdicts.find(facts.sequence);
-    const outcome: Outcome =
-      known === undefined
-        ? await this.#parts.outcomes.wait(place, request.waitMs ?? DEFAULT_APPLIED_WAIT_MS)
-        : { kind: "verdict", verdict: await this.verdict(known.verdictSequence) };
+    const outcome = await this.#outcome(facts, request.waitMs ?? DEFAULT_APPLIED_WAIT_MS);
     return this.#outcomeResult(outcome, { facts, appliedFirst, line: request.line });
+  }
+
+  /** What came out of a write; of one that an operator replayed, what came out of the last replay. */
+  async #outcome(facts: ReceiptFacts, waitMs: number): Promise<Outcome> {
+    const place: WritePlace = { store: facts.store, partition: facts.partition, sequence: facts.sequence };
+    for (let { sequence } = place; ;) {
+      const known = this.#parts.verdicts.find(sequence);
+      if (known === undefined) return this.#parts.outcomes.wait({ ...place, sequence }, waitMs);
+      const verdict = await this.verdict(known.verdictSequence);
+      if (verdict.replayedAs === undefined) return { kind: "verdict", verdict };
+      sequence = BigInt(verdict.replayedAs);
+    }
   }
 
   /** The verdict that stands at `sequence`. */
