@@ -1,5 +1,3 @@
-import { stringify } from "yaml";
-
 /** The store of the benchmark's stack, and with it the name of its database and of its owner. */
 export const STORE = "orders";
 
@@ -31,7 +29,8 @@ export function benchConfig(ports: BenchPorts): string {
     address: `127.0.0.1:${ports.nodes[index]?.postgres ?? 0}`,
     agent: `127.0.0.1:${ports.nodes[index]?.agent ?? 0}`,
   });
-  return stringify({
+  // JSON is YAML.
+  return JSON.stringify({
     version: 1,
     name: "bench",
     services: {

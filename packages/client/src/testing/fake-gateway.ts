@@ -28,7 +28,7 @@ export function problemLine(status: number, facts: Record<string, unknown> = {})
 }
 
 /** Answers like a healthy gateway. */
-export const healthy: Behaviour = ({ response, accept }) => answerLines(response, accept());
+const healthy: Behaviour = ({ response, accept }) => answerLines(response, accept());
 
 export function answerLines(response: ServerResponse, lines: readonly string[]): void {
   response.writeHead(200, { "content-type": "application/x-ndjson" }).end(lines.map((line) => `${line}\n`).join(""));
