@@ -10,9 +10,9 @@ import { contentHash, keyDigest } from "./write-digest.ts";
 import type { ReadWrite } from "./write-text.ts";
 
 /** Longest idempotency key, in UTF-16 units. */
-export const MOST_KEY_CHARACTERS = 255;
+const MOST_KEY_CHARACTERS = 255;
 /** Longest partition key, in UTF-16 units. */
-export const MOST_PARTITION_KEY_CHARACTERS = 512;
+const MOST_PARTITION_KEY_CHARACTERS = 512;
 
 /** What a request says of all of its writes. */
 export interface RequestFacts {
@@ -238,7 +238,7 @@ function scalarText(value: unknown): unknown {
 }
 
 /** The value at a JSON Pointer (RFC 6901), or undefined. Own members only. */
-export function resolvePointer(value: unknown, pointer: string): unknown {
+function resolvePointer(value: unknown, pointer: string): unknown {
   if (pointer === "") return value;
   let found = value;
   for (const part of pointer.slice(1).split("/")) {

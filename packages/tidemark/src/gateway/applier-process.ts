@@ -43,6 +43,7 @@ export class ApplierProcess {
   #restarts = 0;
   #delayMs = FIRST_RESTART_MS;
   #startedMs = 0;
+  #toldMs = 0;
   #frontierTimer: Timer | undefined;
   #restartTimer: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -129,14 +130,19 @@ export class ApplierProcess {
     this.#delayMs = Math.min(this.#delayMs * 2, MOST_RESTART_MS);
   }
 
+  /** At once after a pause, because somebody may wait for this one; under load a moment later, with those that came meanwhile. */
   #frontierMoved(): void {
-    this.#frontierTimer ??= this.#parts.clock.setTimer(FRONTIER_INTERVAL_MS, () => {
+    if (this.#frontierTimer !== undefined) return;
+    const waitMs = this.#toldMs + FRONTIER_INTERVAL_MS - this.#parts.clock.monotonicMs();
+    if (waitMs <= 0) return this.#tellFrontier();
+    this.#frontierTimer = this.#parts.clock.setTimer(waitMs, () => {
       this.#frontierTimer = undefined;
       this.#tellFrontier();
     });
   }
 
   #tellFrontier(): void {
+    this.#toldMs = this.#parts.clock.monotonicMs();
     this.#channel?.send({ type: "durable", upTo: String(this.#parts.journal.extent().durable) });
   }
 }

@@ -24,10 +24,10 @@ export interface CompiledCommand {
  * Parameters that do not come from the arguments. They are frozen at acceptance (R14): `id` is the write's UUID,
  * `accepted_at` the time of acceptance (timestamptz), `key` the partition key (text).
  */
-export const FROZEN_PARAMETERS = ["id", "accepted_at", "key"] as const;
+const FROZEN_PARAMETERS = ["id", "accepted_at", "key"] as const;
 
 /** The most statements of one command; more are refused when the configuration is read. */
-export const MOST_STATEMENTS = 16;
+const MOST_STATEMENTS = 16;
 
 /** Only statements that read and write rows: no transaction control, no session state, no definitions. */
 const ALLOWED_FIRST_WORDS = new Set(["insert", "update", "delete", "merge", "select", "with"]);

@@ -55,7 +55,7 @@ export interface Gateway {
 }
 
 /** How long the writes in hand, and those that somebody waits for, may take at a stop. */
-const DRAIN_MS = 10_000;
+const DRAIN_MS = 5_000;
 
 /**
  * Puts a gateway together and reads the journal for what it has to know before it accepts anything. Throws

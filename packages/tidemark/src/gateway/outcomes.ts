@@ -3,9 +3,9 @@ import type { FromApplier } from "../applier/applier-link.ts";
 import type { VerdictPayload } from "./write-payload.ts";
 
 /** Batches remembered per store and partition; the facts of older ones are forgotten, not that they were applied. */
-export const MOST_BATCHES = 1_024;
+const MOST_BATCHES = 1_024;
 /** Requests that wait for an outcome at one time; more do not wait and are answered with the receipt. */
-export const MOST_WAITING = 20_000;
+const MOST_WAITING = 20_000;
 
 /** The commit that a write took effect in. */
 export interface AppliedFacts {

@@ -83,7 +83,7 @@ export class ReceiptWriter {
  * `w_` and the last 8 hexadecimal characters of the journal's UUID: an id of another journal is known by it. Not the
  * first ones: they are time (RFC 9562 §5.7), alike for a journal and one that replaced it within the same minute.
  */
-export function writeIdPrefix(journalId: string): string {
+function writeIdPrefix(journalId: string): string {
   return `w_${journalId.replaceAll("-", "").slice(-8)}_`;
 }
 

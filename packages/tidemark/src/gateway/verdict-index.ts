@@ -1,7 +1,7 @@
 import type { VerdictPayload } from "./write-payload.ts";
 
 /** Verdicts kept in memory, open and closed. Beyond it the oldest closed ones are forgotten; when all are open, acceptance stops. */
-export const MOST_VERDICTS = 500_000;
+const MOST_VERDICTS = 500_000;
 
 /** A write that the database refused for good or that waits behind one, until an operator replays or discards it. */
 export interface DeadLetter {

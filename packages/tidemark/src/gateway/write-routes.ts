@@ -10,7 +10,7 @@ import type { WriteResult, WriteService } from "./write-service.ts";
 import { readBody } from "./write-text.ts";
 
 /** The longest `Prefer: wait`; a longer one is shortened. */
-export const LONGEST_WAIT_SECONDS = 60;
+const LONGEST_WAIT_SECONDS = 60;
 
 /** `POST /v1/writes` and `GET /v1/writes/:id`. docs/writes-api.md describes them. */
 export function addWriteRoutes(

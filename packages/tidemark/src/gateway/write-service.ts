@@ -16,7 +16,7 @@ import { readVerdictPayload, readWritePayload } from "./write-record.ts";
 import type { ReadWrite } from "./write-text.ts";
 
 /** A store that acknowledges once applied waits so long, where the request does not say. */
-export const DEFAULT_APPLIED_WAIT_MS = 30_000;
+const DEFAULT_APPLIED_WAIT_MS = 30_000;
 
 /** The answer to one write: an HTTP status and its JSON. */
 export interface WriteResult {
@@ -339,7 +339,7 @@ function receiptFacts(write: AcceptedWrite, appended: AppendedRecord): ReceiptFa
 }
 
 /** A problem as the result of one write. */
-export function problemResult(one: Problem): WriteResult {
+function problemResult(one: Problem): WriteResult {
   return {
     status: one.status,
     json: JSON.stringify(one),

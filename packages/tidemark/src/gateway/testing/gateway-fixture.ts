@@ -11,7 +11,7 @@ import { openGateway, type Gateway, type GatewayWorld } from "../gateway.ts";
 
 export const TEST_TOKEN = "test-token";
 export const READ_TOKEN = "read-token";
-export const OTHER_TOKEN = "other-token";
+const OTHER_TOKEN = "other-token";
 
 const store: StoreConfig = {
   kind: "postgresql",
@@ -85,7 +85,7 @@ export function testConfig(
 }
 
 /** An applier that does what a test says. One channel per store; the newest is the one that runs. */
-export class FakeApplier {
+class FakeApplier {
   readonly sent: ToApplier[] = [];
   store = "";
   pid: number;
