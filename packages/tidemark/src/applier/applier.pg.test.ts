@@ -85,10 +85,10 @@ describe("applier with a synchronous standby", () => {
     await harness.applied();
     const journal = harness.journal.id;
     const barriers = async (): Promise<bigint> =>
-      (await harness.admin<{ number: bigint }[]>`SELECT number FROM tidemark.barrier WHERE journal = ${journal}`)[0]?.number ?? 0n;
+      BigInt((await harness.admin<{ number: string }[]>`SELECT number FROM tidemark.barrier WHERE journal = ${journal}`)[0]?.number ?? "0");
     // Each write lets one more barrier be made; the second one begins when the first has said what it had to say.
     const from = await barriers();
-    for (let amount = 2; BigInt(await barriers()) < BigInt(from) + 2n; amount++) {
+    for (let amount = 2; (await barriers()) < from + 2n; amount++) {
       await harness.write({ command: "put", key: "alone", args: { item: "x", amount } });
       await harness.applied();
     }

@@ -9,7 +9,11 @@ export async function watched<T>(world: { clock: Clock; announcer: Announcer }, 
   const { clock, announcer } = world;
   const sinceMs = clock.wallMs();
   const message = `${what} has had no answer for ${COMMIT_WAITS_AFTER_MS} ms: no copy confirms it, or it waits for a lock`;
-  const timer = clock.setTimer(COMMIT_WAITS_AFTER_MS, () => announcer.state({ state: "waiting", code: "TM-APPLIER-COMMIT-WAITS", message, sinceMs }), { keepAlive: false });
+  const timer = clock.setTimer(
+    COMMIT_WAITS_AFTER_MS,
+    () => announcer.state({ state: "waiting", code: "TM-APPLIER-COMMIT-WAITS", message, sinceMs }),
+    { keepAlive: false },
+  );
   try {
     return await transaction;
   } finally {

@@ -12,11 +12,14 @@ const number = { type: "integer" };
 const COMMANDS = {
   add: {
     schema: { type: "object", properties: { amount: number } },
-    statements: ["INSERT INTO account AS a (key, total) VALUES (:key, :amount) ON CONFLICT (key) DO UPDATE SET total = a.total + excluded.total"],
+    statements: [
+      "INSERT INTO account AS a (key, total) VALUES (:key, :amount) ON CONFLICT (key) DO UPDATE SET total = a.total + excluded.total",
+    ],
   },
 };
 const TABLE = "CREATE TABLE IF NOT EXISTS account (key text PRIMARY KEY, total bigint NOT NULL CHECK (total < 1000))";
-const adds = (count: number): { command: string; key: string; args: { amount: number } }[] => Array.from({ length: count }, (_, i) => ({ command: "add", key: `k${i % 9}`, args: { amount: 1 } }));
+const adds = (count: number): { command: string; key: string; args: { amount: number } }[] =>
+  Array.from({ length: count }, (_, i) => ({ command: "add", key: `k${i % 9}`, args: { amount: 1 } }));
 const total = async (sql: postgres.Sql): Promise<number> => Number((await sql`SELECT sum(total)::int AS sum FROM account`)[0]?.["sum"]);
 const prepare = async (options: Omit<HarnessOptions, "commands">): Promise<ApplierHarness> => {
   const harness = await ApplierHarness.prepare({ commands: COMMANDS, ...options });
@@ -34,7 +37,12 @@ describe("healing", () => {
     await harness.applied();
     const replayed = await harness.admin`SELECT pg_current_wal_flush_lsn()::text AS lsn`;
     const there = postgres({ ...standby.connection, username: standby.connection.user, max: 1 });
-    await expect.poll(async () => (await there`SELECT pg_last_wal_replay_lsn() >= ${replayed[0]?.["lsn"] as string}::pg_lsn AS caught_up`)[0]?.["caught_up"]).toBe(true);
+    await expect
+      .poll(
+        async () =>
+          (await there`SELECT pg_last_wal_replay_lsn() >= ${replayed[0]?.["lsn"] as string}::pg_lsn AS caught_up`)[0]?.["caught_up"],
+      )
+      .toBe(true);
     // The standby hears nothing more; the primary goes on, then dies.
     await there.unsafe("ALTER SYSTEM SET primary_conninfo = ''");
     await there`SELECT pg_reload_conf()`;
@@ -53,7 +61,10 @@ describe("healing", () => {
     await harness.write(...adds(9));
     await harness.applied();
     expect(await total(there)).toBe(279);
-    const went = harness.gateway.of("applied").filter((message) => message.partition === 0).map((message) => Number(message.upTo));
+    const went = harness.gateway
+      .of("applied")
+      .filter((message) => message.partition === 0)
+      .map((message) => Number(message.upTo));
     expect(went.some((upTo, index) => index > 0 && upTo < (went[index - 1] ?? 0))).toBe(true);
     expect(harness.gateway.of("verdict")).toEqual([]);
     await there.end({ timeout: 1 });
@@ -85,7 +96,13 @@ describe("healing", () => {
     await harness.gateway.until(() => harness.gateway.state?.state === "stopped");
     expect(harness.gateway.state).toMatchObject({ code: "TM-APPLIER-NOT-RECORDED" });
     expect(await total(again)).toBe(20);
-    await harness.gateway.appendVerdict(wrong?.partition ?? 0, { v: 1, sequence: String(wrong?.sequence), verdict: "discarded", reason: "wrong amount", by: "ada" });
+    await harness.gateway.appendVerdict(wrong?.partition ?? 0, {
+      v: 1,
+      sequence: String(wrong?.sequence),
+      verdict: "discarded",
+      reason: "wrong amount",
+      by: "ada",
+    });
     harness.gateway.tell({ type: "reapply", except: [String(wrong?.sequence)], by: "ada", reason: "restored" });
     await harness.gateway.until(() => harness.gateway.state?.state === "applying");
     await harness.applied();
@@ -130,7 +147,12 @@ describe("healing", () => {
     await harness.applied();
     process.kill(await walReceiver(standby), "SIGSTOP");
     const [hung] = await harness.write({ command: "add", key: "cut", args: { amount: 1 } });
-    const waiting = async (): Promise<number | undefined> => (await harness.admin<{ pid: number }[]>`SELECT pid FROM pg_stat_activity WHERE application_name = 'tidemark_applier' AND wait_event = 'SyncRep' LIMIT 1`)[0]?.pid;
+    const waiting = async (): Promise<number | undefined> =>
+      (
+        await harness.admin<
+          { pid: number }[]
+        >`SELECT pid FROM pg_stat_activity WHERE application_name = 'tidemark_applier' AND wait_event = 'SyncRep' LIMIT 1`
+      )[0]?.pid;
     await expect.poll(waiting).toBeDefined();
     await harness.admin`SELECT pg_cancel_backend(${(await waiting()) ?? 0})`;
     await expect.poll(async () => (await harness.admin`SELECT total::int AS total FROM account WHERE key = 'cut'`)[0]?.["total"]).toBe(1);
@@ -147,7 +169,10 @@ describe("two of something", () => {
   it("takes one effect of the same key through two gateways, and rejects the same key with other content", async () => {
     await using primary = await startPrimary();
     await using first = await prepare({ connection: primary.connection });
-    await using second = await prepare({ connection: primary.connection, journal: new SimulatedJournal({ id: randomUUID() as JournalId }) });
+    await using second = await prepare({
+      connection: primary.connection,
+      journal: new SimulatedJournal({ id: randomUUID() as JournalId }),
+    });
     first.start();
     second.start();
     await first.write({ command: "add", key: "k", args: { amount: 1 }, idempotencyKey: "once" });
@@ -163,7 +188,9 @@ describe("two of something", () => {
     await second.applied();
     expect(Number((await first.admin`SELECT total FROM account WHERE key = 'k'`)[0]?.["total"])).toBe(2);
     expect(await total(first.admin)).toBe(12);
-    expect(second.gateway.of("verdict").map(({ payload }) => payload.reason)).toEqual([expect.stringContaining("taken with other content")]);
+    expect(second.gateway.of("verdict").map(({ payload }) => payload.reason)).toEqual([
+      expect.stringContaining("taken with other content"),
+    ]);
   });
 
   it("lets one of two appliers of the same journal move each position", async () => {
@@ -236,11 +263,16 @@ describe("a journal that is not the one of before", () => {
     journal.trim(20n as never);
     harness.start();
     await harness.gateway.until(() => harness.gateway.state?.state === "stopped");
-    expect(harness.gateway.state).toMatchObject({ code: "TM-APPLIER-NEEDED-TRIMMED", message: expect.stringContaining("1 to 20") as string });
+    expect(harness.gateway.state).toMatchObject({
+      code: "TM-APPLIER-NEEDED-TRIMMED",
+      message: expect.stringContaining("1 to 20") as string,
+    });
   });
 });
 
-async function walReceiver(standby: { connection: { host: string; port: number; user: string; password: string; database: string } }): Promise<number> {
+async function walReceiver(standby: {
+  connection: { host: string; port: number; user: string; password: string; database: string };
+}): Promise<number> {
   const sql = postgres({ ...standby.connection, username: standby.connection.user, max: 1 });
   try {
     return (await sql<{ pid: number }[]>`SELECT pid FROM pg_stat_wal_receiver`)[0]?.pid ?? 0;
@@ -249,7 +281,10 @@ async function walReceiver(standby: { connection: { host: string; port: number; 
   }
 }
 
-async function chownLike(folder: string, server: { server: { options: { user: { uid: number; gid: number; switches: boolean } } } }): Promise<void> {
+async function chownLike(
+  folder: string,
+  server: { server: { options: { user: { uid: number; gid: number; switches: boolean } } } },
+): Promise<void> {
   const { chown, readdir, chmod } = await import("node:fs/promises");
   const { uid, gid, switches } = server.server.options.user;
   await chmod(folder, 0o700);

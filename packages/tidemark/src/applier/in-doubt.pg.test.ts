@@ -7,7 +7,9 @@ const COMMANDS = {
   add: {
     schema: { type: "object", properties: { amount: { type: "integer" } } },
     // Not idempotent by itself: a second application shows.
-    statements: ["INSERT INTO account AS a (key, total) VALUES (:key, :amount) ON CONFLICT (key) DO UPDATE SET total = a.total + excluded.total"],
+    statements: [
+      "INSERT INTO account AS a (key, total) VALUES (:key, :amount) ON CONFLICT (key) DO UPDATE SET total = a.total + excluded.total",
+    ],
   },
 };
 
@@ -40,7 +42,12 @@ describe("a commit in doubt", () => {
   }
 
   it("is waited for while the COMMIT hangs, and said so, without doing anything twice", async () => {
-    await using harness = await ApplierHarness.prepare({ connection: { ...primary.connection }, commands: COMMANDS, guarantee: "synchronous", local: true });
+    await using harness = await ApplierHarness.prepare({
+      connection: { ...primary.connection },
+      commands: COMMANDS,
+      guarantee: "synchronous",
+      local: true,
+    });
     await harness.admin.unsafe("CREATE TABLE IF NOT EXISTS account (key text PRIMARY KEY, total bigint NOT NULL)");
     await harness.admin`TRUNCATE account`;
     const demandCopy = async (names: string): Promise<void> => {
@@ -51,7 +58,9 @@ describe("a commit in doubt", () => {
     await demandCopy("nobody");
     harness.start();
     await harness.write({ command: "add", key: "hangs", args: { amount: 1 } });
-    await harness.gateway.until(() => harness.gateway.state?.state === "waiting" && harness.gateway.state.code === "TM-APPLIER-COMMIT-WAITS");
+    await harness.gateway.until(
+      () => harness.gateway.state?.state === "waiting" && harness.gateway.state.code === "TM-APPLIER-COMMIT-WAITS",
+    );
     expect(harness.gateway.of("applied")).toEqual([]);
     await demandCopy("");
     await harness.applied();

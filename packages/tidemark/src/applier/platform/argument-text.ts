@@ -11,7 +11,6 @@ export function argumentText(value: unknown, oid: number): string | null {
   if (value === null || value === undefined) return null;
   if (JSON_TYPES.has(oid)) return JSON.stringify(value);
   if (typeof value === "string") return value;
-  if (typeof value !== "object") return String(value);
   return Array.isArray(value) && !TEXT_TYPES.has(oid) ? arrayLiteral(value) : JSON.stringify(value);
 }
 
@@ -23,6 +22,6 @@ export function arrayLiteral(items: readonly unknown[]): string {
 function arrayItem(item: unknown): string {
   if (item === null || item === undefined) return "NULL";
   if (Array.isArray(item)) return arrayLiteral(item);
-  const text = typeof item === "object" ? JSON.stringify(item) : String(item);
+  const text = typeof item === "string" ? item : JSON.stringify(item);
   return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
