@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { appendFile, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Redacted } from "@tidemark/kernel/redacted";
 import type { PostgresBinaries } from "./binaries.ts";
@@ -33,7 +32,7 @@ export async function initialiseCluster(
   const { binaries, dataDir, user } = place;
   const partial = await beginPartialFolder(dataDir, user);
   try {
-    await withPasswordFile(options.password, user, async (passwordFile) => {
+    await withPasswordFile({ password: options.password, beside: dataDir }, user, async (passwordFile) => {
       await run(binaries.initdb, initdbArguments(binaries.major, partial.path, { superuser: options.superuser, passwordFile }), user);
     });
     await replaceFile(join(partial.path, "pg_hba.conf"), renderHba(options.networks ?? []), user);
@@ -72,9 +71,16 @@ export function renderHba(networks: readonly string[]): string {
   return ["# TYPE DATABASE USER ADDRESS METHOD", ...lines, ""].join("\n");
 }
 
-/** The password goes through a file that only `user` can read, never through a command line. */
-async function withPasswordFile(password: Redacted<string>, user: PostgresUser, use: (path: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "tidemark-initdb-"));
+/**
+ * The password goes through a file that only `user` can read, never through a command line. It lies beside the data
+ * directory, where `user` can get to: the temporary folder may be closed to everybody but us.
+ */
+async function withPasswordFile(
+  { password, beside }: { password: Redacted<string>; beside: string },
+  user: PostgresUser,
+  use: (path: string) => Promise<void>,
+): Promise<void> {
+  const folder = await mkdtemp(join(dirname(beside), ".initdb-"));
   const path = join(folder, "password");
   try {
     await writeFile(path, `${password.reveal()}\n`, { mode: 0o600 });
