@@ -31,7 +31,7 @@ async function start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<numbe
 
 describe("the processes of a proof", () => {
   it("are those that carry its mark, those that name its folder, and their children", async () => {
-    const own = new OwnProcesses({ mark: "m-1", folder });
+    const own = new OwnProcesses({ mark: "m-1", folders: () => [folder] });
     const marked = await start([WAIT], { [MARK]: "m-1" });
     const named = await start([WAIT, "--", join(folder, "data")]);
     const parent = await start(
@@ -56,7 +56,7 @@ describe("the processes of a proof", () => {
   });
 
   it("are ended also when they are held", async () => {
-    const own = new OwnProcesses({ mark: "m-3", folder: join(folder, "none") });
+    const own = new OwnProcesses({ mark: "m-3", folders: () => [join(folder, "none")] });
     const pid = await start([WAIT], { [MARK]: "m-3" });
     own.signal(own.tree(pid), "SIGSTOP");
     await own.end();
@@ -64,7 +64,7 @@ describe("the processes of a proof", () => {
   });
 
   it("are never strangers: a signal to one is refused", async () => {
-    const own = new OwnProcesses({ mark: "m-4", folder: join(folder, "none") });
+    const own = new OwnProcesses({ mark: "m-4", folders: () => [join(folder, "none")] });
     const stranger = await start([WAIT]);
     expect(() => own.tree(stranger)).toThrow("not of this proof");
     expect(() => own.signal([readProcess(stranger)!], "SIGKILL")).toThrow("not of this proof");

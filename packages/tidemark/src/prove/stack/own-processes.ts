@@ -6,17 +6,18 @@ export const MARK = "TIDEMARK_PROVE_RUN";
 
 /**
  * The processes that belong to one proof's stack: those that carry its mark in their environment, those that name its
- * folder on their command line (PostgreSQL is started with a fresh environment), and the children of both. Membership
+ * folders on their command line (PostgreSQL is started with a fresh environment), and the children of both. Membership
  * is remembered by pid and start time, so that it outlives the parent, and a pid used again is never taken for ours.
  */
 export class OwnProcesses {
   readonly #mark: string;
-  readonly #folder: string;
+  readonly #folders: () => readonly string[];
   readonly #known = new Map<number, string>();
 
-  constructor(options: { mark: string; folder: string }) {
+  /** @param options.folders the folders of the proof; asked anew at each look, for data may lie behind a link that is made later. */
+  constructor(options: { mark: string; folders: () => readonly string[] }) {
     this.#mark = `${MARK}=${options.mark}`;
-    this.#folder = options.folder;
+    this.#folders = options.folders;
   }
 
   /** Looks at all processes, remembers the new ones of ours, and gives those that live. */
@@ -24,11 +25,12 @@ export class OwnProcesses {
     const all = listProcesses();
     const byPid = new Map(all.map((facts) => [facts.pid, facts]));
     const strangers = new Set<number>();
+    const folders = this.#folders();
     const belongs = (facts: ProcessFacts): boolean => {
       if (this.#known.get(facts.pid) === facts.started) return true;
       if (strangers.has(facts.pid) || facts.pid === process.pid) return false;
       const parent = byPid.get(facts.parentPid);
-      const ours = (parent !== undefined && parent.pid > 1 && belongs(parent)) || this.#carriesMark(facts.pid);
+      const ours = (parent !== undefined && parent.pid > 1 && belongs(parent)) || this.#carriesMark(facts.pid, folders);
       if (ours) this.#known.set(facts.pid, facts.started);
       else strangers.add(facts.pid);
       return ours;
@@ -80,13 +82,9 @@ export class OwnProcesses {
     );
   }
 
-  #carriesMark(pid: number): boolean {
-    if (
-      readProcFile(pid, "cmdline")
-        ?.split("\0")
-        .some((part) => part.includes(this.#folder)) === true
-    )
-      return true;
+  #carriesMark(pid: number, folders: readonly string[]): boolean {
+    const line = readProcFile(pid, "cmdline")?.split("\0") ?? [];
+    if (line.some((part) => folders.some((folder) => part.includes(folder)))) return true;
     return readProcFile(pid, "environ")?.split("\0").includes(this.#mark) === true;
   }
 }

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ export class Stack implements FaultScene {
     this.token = parts.token;
     this.#mark = parts.run;
     this.#variant = parts.variant;
-    this.processes = new OwnProcesses({ mark: parts.run, folder: parts.folder });
+    this.processes = new OwnProcesses({ mark: parts.run, folders: () => [parts.folder, ...this.#dataElsewhere()] });
     this.api = new StackApi({ folder: parts.folder, ports: parts.ports, token: parts.token });
   }
 
@@ -205,8 +205,15 @@ export class Stack implements FaultScene {
     await this.processes.end();
   }
 
-  /** Deletes the folder of a stack that was stopped. */
+  /** Where the data really lies when PostgreSQL's user cannot get into our folder: the state folder then has a link. */
+  #dataElsewhere(): string[] {
+    const link = join(this.stateDir, "data");
+    return lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true && existsSync(link) ? [realpathSync(link)] : [];
+  }
+
+  /** Deletes the folders of a stack that was stopped. */
   remove(): void {
+    for (const folder of this.#dataElsewhere()) rmSync(folder, { recursive: true, force: true });
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
