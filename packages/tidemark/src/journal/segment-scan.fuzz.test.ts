@@ -83,6 +83,12 @@ describe("a segment with wrong bytes", () => {
     expect(scanSegment(bytes, { ...START, at: offsets[3] ?? 0, expected: 4 })).toMatchObject({ records: 4, expected: 8 });
   });
 
+  it("does not take a whole record at a wrong place, as a misdirected write leaves it", () => {
+    const { bytes, offsets } = segmentBytes([["a"], ["b"], ["c"], ["d"]]);
+    bytes.copy(bytes, offsets[2], offsets[1], offsets[2]);
+    expect(scan(bytes)).toMatchObject({ records: 2, expected: 3, bad: { offset: offsets[2], proof: { sequence: 4 } } });
+  });
+
   it("never throws and never believes random bytes", () => {
     const random = seededRandom(9);
     for (let round = 0; round < 2_000; round++) {

@@ -1,7 +1,9 @@
 import { join } from "node:path";
+import type { Sequence } from "@tidemark/kernel/brands";
 import { describe, expect, it } from "vitest";
 import type { Journal } from "../journal.ts";
 import { DIRECTORY, SimulatedDisk, everything } from "../testing/simulated-disk.ts";
+import { openJournalReader } from "./open-journal.ts";
 import { dumpJournal } from "./dump-journal.ts";
 import { segmentName } from "./segment-file.ts";
 import { verifyJournal } from "./verify-journal.ts";
@@ -149,6 +151,18 @@ describe("a damaged journal", () => {
     const error = await refusal(disk.open());
     expect(error).toMatchObject({ code: "TM-JOURNAL-VERSION", details: { format: 2 } });
     expect((error as unknown as { hint: string }).hint).toContain("newer");
+  });
+
+  it("is met by a reader that finds a whole record of another place, and never handed out as the one asked for", async () => {
+    const disk = await filled();
+    // The group of records 4 to 6 stands where that of 1 to 3 was: a misdirected write.
+    disk.files.tamper(path(1), (bytes) => void bytes.copy(bytes, 512, 2_048, 3_584));
+    const reader = await openJournalReader({ directory: DIRECTORY, files: disk.files });
+    await expect(reader.read(1n as Sequence, 3n as Sequence, { records: 3, bytes: 10_000 })).rejects.toMatchObject({
+      code: "TM-JOURNAL-DAMAGED",
+      details: { from: 1 },
+    });
+    await reader.close();
   });
 
   it("is met by a reader with the range, after everything before it was handed out", async () => {

@@ -14,13 +14,19 @@ test("a journal that is full of writes still takes verdicts, without which nothi
   const journal = await openJournal({ config, clock: systemClock, random: systemRandom, logger: silentLogger });
   let refusal: unknown;
   for (let n = 0; refusal === undefined && n < 10_000; n++) {
-    await journal.append([{ kind: "write", key: `k${n}`, acceptedAtMs: 1, payload: new Uint8Array(500) }]).catch((error: unknown) => (refusal = error));
+    await journal
+      .append([{ kind: "write", key: `k${n}`, acceptedAtMs: 1, payload: new Uint8Array(500) }])
+      .catch((error: unknown) => (refusal = error));
   }
   expect(hasCode(refusal, "TM-JOURNAL-FULL")).toBe(true);
   for (let n = 1; n <= 15; n++) {
-    await journal.append([{ kind: "verdict", key: `verdict:${n}`, partition: 0 as Partition, acceptedAtMs: 1, payload: new Uint8Array(400) }]);
+    await journal.append([
+      { kind: "verdict", key: `verdict:${n}`, partition: 0 as Partition, acceptedAtMs: 1, payload: new Uint8Array(400) },
+    ]);
   }
-  await expect(journal.append([{ kind: "write", key: "k", acceptedAtMs: 1, payload: new Uint8Array(500) }])).rejects.toMatchObject({ code: "TM-JOURNAL-FULL" });
+  await expect(journal.append([{ kind: "write", key: "k", acceptedAtMs: 1, payload: new Uint8Array(500) }])).rejects.toMatchObject({
+    code: "TM-JOURNAL-FULL",
+  });
   await journal.close();
   await directory.remove();
 });
