@@ -37,7 +37,7 @@ export const MOST_SETS = 3;
 export function wantedSet(input: PolicyInput): { set: SynchronousSet; why: string } {
   if (input.required === 0) return { set: ASYNCHRONOUS_SET, why: "the configuration asks for no synchronous copy" };
   const inSome = (identity: string): boolean => input.sets.some((set) => set.members.some((member) => member.identity === identity));
-  const fit = input.members.filter((view) => view.streaming || (inSome(view.identity) && view.goneForMs < input.goneAfterMs));
+  const fit = onePerNode(input.members.filter((view) => view.streaming || (inSome(view.identity) && view.goneForMs < input.goneAfterMs)));
   if (fit.length > 0) {
     const members = fit.map(({ node, identity }) => ({ node, identity })).sort((a, b) => (a.identity < b.identity ? -1 : 1));
     return { set: { members, required: Math.min(input.required, members.length) }, why: `${members.length} of the standbys stream` };
@@ -53,6 +53,16 @@ export function wantedSet(input: PolicyInput): { set: SynchronousSet; why: strin
   // never-lose: what is recorded goes on to block, by itself; an asynchronous set does not.
   const blocking = input.sets.filter((set) => kindOf(set) !== "asynchronous").at(-1);
   return { set: blocking ?? CLOSED_SET, why: "no synchronous member is left; policy never-lose" };
+}
+
+/** A node that came back as another has two identities for a while; one copy must not be counted twice. The newest one stands. */
+function onePerNode(views: readonly MemberView[]): MemberView[] {
+  const newest = new Map<string, MemberView>();
+  for (const view of views) {
+    const other = newest.get(view.node);
+    if (other === undefined || view.goneForMs < other.goneForMs) newest.set(view.node, view);
+  }
+  return [...newest.values()];
 }
 
 export function nextStep(input: PolicyInput): PolicyStep {

@@ -12,6 +12,8 @@ export interface LocalNode {
   readonly promised?: Epoch;
   readonly heldBack: boolean;
   readonly server: "stopped" | "running";
+  /** The stopped data directory would start as a standby: a promotion was recorded and never begun. */
+  readonly markedStandby: boolean;
   /** Asked of the running server; undefined until it has answered. */
   readonly inRecovery?: boolean;
   readonly timeline?: Timeline;
@@ -90,7 +92,11 @@ function asPrimary(input: RoleInput, record: ClusterRecord): NodeAction {
     return record.claim === undefined ? { kind: "finish-promotion" } : { kind: "wait", why: "a claim is open" };
   }
   if (record.claim !== undefined) return { kind: "wait", why: "a claim is open" };
+  // A claim of that epoch was made after what is known here: the answer of the lease store was on its way meanwhile.
+  if (local.promised !== undefined && local.promised > record.epoch) return { kind: "wait", why: `epoch ${local.promised} is promised` };
   if (local.crashedForMs !== undefined && local.crashedForMs < input.restartAfterMs) return { kind: "wait", why: "PostgreSQL ended; another may be promoted" };
+  // Recorded, and ended before the promotion: on its new timeline or not at all (R2).
+  if (local.markedStandby) return { kind: "start-standby", follow: false };
   if (!input.confirmed) return { kind: "wait", why: "the lease store must confirm the reign before PostgreSQL may write" };
   return { kind: "start-primary" };
 }

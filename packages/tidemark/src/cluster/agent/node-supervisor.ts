@@ -241,6 +241,7 @@ export class NodeSupervisor {
       ...(file?.promise === undefined ? {} : { promised: file.promise.epoch }),
       heldBack: file?.heldBack === true,
       server: running ? "running" : "stopped",
+      markedStandby: !running && data.present && (await this.#node.isMarkedStandby()),
       ...(running && facts !== undefined ? { inRecovery: facts.inRecovery } : {}),
       ...(position === undefined ? {} : { timeline: position.timeline, replayed: position.lsn }),
       ...(this.#crashedMs === undefined ? {} : { crashedForMs: clock.monotonicMs() - this.#crashedMs }),

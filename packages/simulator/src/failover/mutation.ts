@@ -1,0 +1,21 @@
+/** A rule of docs/failover-protocol.md that is switched off. The checkers must catch each of them. */
+export const MUTATIONS = [
+  /** R1: the new set is recorded alone, before PostgreSQL was told, and nothing is waited for. */
+  "R1-record-new-alone",
+  /** R1: the change is recorded as it should, but a reload is taken for being told. */
+  "R1-reload-is-told",
+  /** R2: the candidate promotes with open settings and writes the record afterwards, without a look at it. */
+  "R2-promote-first",
+  /** R3: a vote is given while the receiver lives. */
+  "R3-receiver-lives",
+  /** R4: a restarted standby votes with what its receiver has received since. */
+  "R4-vote-received",
+  /** R5: nobody waits for the lease of an asynchronous primary. */
+  "R5-no-wait",
+  /** R8: the incumbent is never re-elected. */
+  "R8-no-incumbent",
+  /** A reign begins with the remaining members instead of closed. */
+  "begin-with-members",
+] as const;
+
+export type Mutation = (typeof MUTATIONS)[number];
