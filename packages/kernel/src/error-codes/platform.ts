@@ -20,6 +20,12 @@ export const platformErrors = {
     retry: "never",
     hint: "Use `tidemark status` to see it and `tidemark down` to stop it, or give another folder with --state-dir.",
   },
+  "TM-PLATFORM-PORT-IN-USE": {
+    meaning: "Something else listens on a port that a role of the stack needs; nothing was started.",
+    normal: false,
+    retry: "later",
+    hint: "Stop what listens there (another stack: `tidemark down` with its state folder), or change the addresses in tidemark.yaml.",
+  },
   "TM-PLATFORM-NOT-UP": {
     meaning: "No supervisor runs with this state folder.",
     normal: true,

@@ -8,6 +8,7 @@ import { formatAddress } from "../config/listen-address.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { prepareStateDir, withRealDataDirs } from "./data-place.ts";
 import { endLeftoverRoles, stopServers, supervisorLockPath } from "./leftovers.ts";
+import { checkPorts } from "./port-check.ts";
 import { planRoles, type RolePlan } from "./role-plan.ts";
 import { readRunFile, removeRunFile, type RunningRole } from "./run-file.ts";
 import type { RoleHappening } from "./supervised-role.ts";
@@ -21,6 +22,8 @@ export interface StackOptions {
   readonly onHappening?: (happening: RoleHappening) => void;
   /** The roles to run. Default: those of the configuration. */
   readonly plan?: (config: Config) => readonly RolePlan[];
+  /** Looks whether the roles' ports are free. Default: {@link checkPorts}. */
+  readonly checkPorts?: (config: Config) => Promise<void>;
 }
 
 /** A stack that this process supervises. */
@@ -40,7 +43,8 @@ export interface Stack {
 /**
  * Starts the whole stack of a configuration on this machine, each role as a process of its own, supervised by this
  * process. Ends what a killed supervisor left behind. Rejects with TM-CONFIG-*, TM-PLATFORM-STATE-DIR, or
- * TM-PLATFORM-ALREADY-UP when another supervisor uses the state folder; then nothing was started.
+ * TM-PLATFORM-ALREADY-UP when another supervisor uses the state folder, or TM-PLATFORM-PORT-IN-USE; then nothing was
+ * started.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const clock = options.clock ?? systemClock;
@@ -54,6 +58,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       await endLeftoverRoles(before, { clock, logger });
       await removeRunFile(config.stateDir);
     }
+    await (options.checkPorts ?? checkPorts)(config);
   } catch (error) {
     lock.close();
     throw error;

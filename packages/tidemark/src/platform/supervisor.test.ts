@@ -43,6 +43,7 @@ async function start(
     configFile: CONFIG,
     stateDir,
     logger: silentLogger,
+    checkPorts: () => Promise.resolve(),
     plan: () => fakePlans({ configFile: CONFIG, stateDir, diary, behaviours }),
     onHappening: (happening) => {
       past.push(happening);

@@ -5,7 +5,14 @@ import { startStack } from "../start-stack.ts";
 import { fakePlans } from "./fake-plans.ts";
 
 const [configFile = "", stateDir = "", diary = ""] = process.argv.slice(2);
-const stack = await startStack({ configFile, stateDir, logger: silentLogger, plan: () => fakePlans({ configFile, stateDir, diary }) });
+const stack = await startStack({
+  configFile,
+  stateDir,
+  logger: silentLogger,
+  checkPorts: () => Promise.resolve(),
+  plan: () => fakePlans({ configFile, stateDir, diary }),
+});
+const asked = new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
 await stack.settled();
 process.stdout.write(
   `ready ${stack
@@ -13,5 +20,5 @@ process.stdout.write(
     .map((role) => role.pid)
     .join(" ")}\n`,
 );
-await new Promise<void>((resolve) => process.once("SIGTERM", () => resolve()));
+await asked;
 await stack.stop();
