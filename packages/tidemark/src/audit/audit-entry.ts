@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { canonicalJson, type JsonValue } from "../proofs/canonical-json.ts";
 
 /** The version of the form of an entry; docs/audit-log.md specifies it. */
-export const AUDIT_FORMAT_VERSION = 1;
+const AUDIT_FORMAT_VERSION = 1;
 
 /** What the first entry is chained to. */
 export const AUDIT_GENESIS = "0".repeat(64);
@@ -45,7 +45,7 @@ export interface AuditHead {
 }
 
 /** The hash of an entry, over everything but `hash` itself. */
-export function auditHash(entry: Omit<AuditEntry, "hash">): string {
+function auditHash(entry: Omit<AuditEntry, "hash">): string {
   return createHash("sha256").update(canonicalJson(entry)).digest("hex");
 }
 

@@ -3,12 +3,11 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { readRunFile } from "../platform/run-file.ts";
 
-export const DEFAULT_CONFIG = "tidemark.yaml";
+const DEFAULT_CONFIG = "tidemark.yaml";
 export const DEFAULT_STATE_DIR = ".tidemark";
 
 export interface PlaceOptions {
@@ -43,7 +42,7 @@ export async function findPlace(options: PlaceOptions): Promise<Place> {
 }
 
 /** The example that comes with Tidemark. */
-export function builtInConfig(): string {
+function builtInConfig(): string {
   return fileURLToPath(new URL("../../examples/orders.yaml", import.meta.url));
 }
 
@@ -55,9 +54,4 @@ export function loadPlace(place: Place): Promise<Config> {
 /** The state folder of a place. The configuration is read only where it is needed to know it. */
 export async function stateDirOf(place: Place): Promise<string> {
   return place.stateDir ?? (await loadPlace(place)).stateDir;
-}
-
-/** Rejects, for the commands that need it, when no configuration was written. */
-export function demandWritten(place: Place): void {
-  if (place.builtIn) throw new TidemarkError("TM-CONFIG-NOT-FOUND", `looked for ${resolve(DEFAULT_CONFIG)}, which is not there`);
 }

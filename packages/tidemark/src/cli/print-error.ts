@@ -38,7 +38,7 @@ export function printError(error: unknown, terminal: Terminal, env: NodeJS.Proce
 }
 
 /** The exit code for an error that ended a command. */
-export function exitCodeOf(error: unknown): number {
+function exitCodeOf(error: unknown): number {
   if (!(error instanceof TidemarkError)) return EXIT.failed;
   if (error instanceof ConfigError || error.code.startsWith("TM-CONFIG-")) return EXIT.configuration;
   if (error.code === "TM-PLATFORM-NOT-UP" || error.code === "TM-PLATFORM-ALREADY-UP") return EXIT.unavailable;

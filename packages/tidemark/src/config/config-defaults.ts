@@ -30,7 +30,7 @@ import { isLoopback, parseAddress, type ListenAddress } from "./listen-address.t
 import { parseSize } from "./size.ts";
 
 /** The machine's name in failure domains when nothing else is known: loopback addresses lie on this machine. */
-export const THIS_MACHINE = "localhost";
+const THIS_MACHINE = "localhost";
 
 const DEFAULT_GATEWAY = "127.0.0.1:7400";
 const DEFAULT_CONTROL = "127.0.0.1:7401";
@@ -48,7 +48,7 @@ export function sizeBytes(value: SizeText | undefined, byDefault: string): numbe
 }
 
 /** The address of a text that was checked before. */
-export function addressOf(value: AddressText): ListenAddress {
+function addressOf(value: AddressText): ListenAddress {
   const address = parseAddress(value);
   assert(address !== undefined, `the address ${value} was checked`);
   return address;

@@ -3,7 +3,7 @@ import { isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocu
 import type { ConfigPath, Finding } from "./config-problem.ts";
 
 /** The largest tidemark.yaml: 1 MiB. A longer one is refused before it is parsed. */
-export const MAX_CONFIG_BYTES = 1_048_576;
+const MAX_CONFIG_BYTES = 1_048_576;
 
 /** The deepest nesting; a deeper file is no configuration. */
 const MAX_DEPTH = 64;

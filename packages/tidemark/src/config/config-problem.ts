@@ -48,7 +48,7 @@ export class ConfigError extends TidemarkError {
 }
 
 /** One paragraph for each problem: `file:line:column`, what is wrong, what was expected. */
-export function formatProblems(problems: readonly ConfigProblem[]): string {
+function formatProblems(problems: readonly ConfigProblem[]): string {
   const shown = problems.slice(0, PROBLEMS_SHOWN).map((problem) => {
     const where = problem.path === "" ? "" : ` at ${problem.path}`;
     return `${problem.file}:${problem.line}:${problem.column}: ${problem.message} (${problem.code}${where})\n  expected: ${problem.expected}`;

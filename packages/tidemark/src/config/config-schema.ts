@@ -125,7 +125,7 @@ function aboutProperty(part: SchemaPart, key: string): string {
 }
 
 /** A value for a message: short, and a mapping or list by its kind. */
-export function describe(value: unknown): string {
+function describe(value: unknown): string {
   if (value === null || value === undefined) return "an empty value";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a mapping";

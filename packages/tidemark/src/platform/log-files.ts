@@ -1,21 +1,15 @@
 // What the roles print, in `<stateDir>/logs/<role>.log`. A role holds its log's file itself, opened for appending, so that
 // its last words are kept when the supervisor dies. For that reason a log is rotated by copying and emptying it: lines
 // written in between the two are lost, which may happen to a log and to nothing else.
-import { copyFile, mkdir, open, rename, stat, truncate } from "node:fs/promises";
+import { copyFile, rename, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Size at which a log is put aside as `.1`, and how many of those are kept. */
-export const LOG_LIMIT_BYTES = 8_388_608;
+const LOG_LIMIT_BYTES = 8_388_608;
 const KEPT_LOGS = 3;
 
 export function logPath(stateDir: string, role: string): string {
   return join(stateDir, "logs", `${role}.log`);
-}
-
-/** Opens a log for appending; the caller closes the handle once it was given to the role. */
-export async function openLog(file: string): Promise<{ fd: number; close(): Promise<void> }> {
-  await mkdir(join(file, ".."), { recursive: true, mode: 0o755 });
-  return open(file, "a", 0o640);
 }
 
 /** Puts a log aside when it is larger than `limitBytes`; answers whether it did. */

@@ -2,7 +2,7 @@
 // then with growing pauses, so that a role that cannot start does not keep a core busy.
 
 /** A role that ran for so long was healthy: its next death is a first one again. */
-export const HEALTHY_MS = 10_000;
+const HEALTHY_MS = 10_000;
 
 /** Pauses before the second, third, … start in a row, milliseconds; the last one stays. */
 const PAUSES_MS = [0, 100, 250, 500, 1_000, 2_000, 5_000] as const;

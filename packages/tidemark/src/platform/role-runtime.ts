@@ -67,7 +67,7 @@ export async function runRoleProcess(options: RoleOptions, run: (context: RoleCo
 }
 
 /** The exit code for the error that ended a role: what the same attempt cannot cure is final (FAIL-STOP among it). */
-export function roleExitCode(error: unknown): number {
+function roleExitCode(error: unknown): number {
   if (error instanceof ConfigError) return EXIT.configuration;
   if (error instanceof TidemarkError) return error.retry === "never" ? EXIT.failStop : EXIT.temporary;
   return EXIT.failed;

@@ -48,7 +48,7 @@ export interface RunFile {
   readonly roles: readonly RunningRole[];
 }
 
-export function runFilePath(stateDir: string): string {
+function runFilePath(stateDir: string): string {
   return join(stateDir, "run.json");
 }
 

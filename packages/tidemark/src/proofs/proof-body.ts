@@ -2,7 +2,7 @@ import type { AuditHead } from "../audit/audit-entry.ts";
 import type { Scenario } from "../objectives/failure-domain.ts";
 
 /** The version of the form of a proof; docs/proof-format.md specifies it. */
-export const PROOF_FORMAT_VERSION = 1;
+const PROOF_FORMAT_VERSION = 1;
 
 /**
  * What a recovery showed. `proven`: everything acknowledged was there, once. `loss-stated`: what was lost is what was
