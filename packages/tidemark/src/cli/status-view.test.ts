@@ -113,7 +113,7 @@ describe("the status for people", () => {
       store orders
       state        serving
       primary      pg2, epoch 2, timeline 2
-      commits wait for 1 synchronous copy
+      commits      wait for 1 synchronous copy
       failover     pg1 to pg2, 2026-01-01 00:01:00, in 412 ms
       node  state    timeline        lsn  behind  note
       pg1   standby         2  0/5000000   2 KiB  streams

@@ -89,7 +89,7 @@ function describeStore(name: string, store: Facts, layout: Layout): string[] {
         : `${text(record["primary"])}, epoch ${text(record["epoch"])}, timeline ${text(record["timeline"])}`,
       layout,
     ),
-    field("commits wait", /^\d/.test(synchronous) ? paint.good(`for ${synchronous}`) : paint.warn(synchronous), layout),
+    field("commits", /^\d/.test(synchronous) ? paint.good(`wait for ${synchronous}`) : paint.warn(synchronous), layout),
   ];
   const last = facts(store["lastFailover"]);
   if (last["kind"] !== undefined) lines.push(field("failover", describeFailover(last), layout));
