@@ -55,7 +55,9 @@ export class SqliteLeaseStore implements LeaseStore {
   }
 
   async waitFor(key: string, after: number, options: { waitMs: number; signal?: AbortSignal }): Promise<LeaseEntry | undefined> {
-    return this.#watch.wait(key, after, { ...options, current: await this.read(key) });
+    checkKey(key);
+    // In one turn: a change between the look and the wait would be missed.
+    return this.#watch.wait(key, after, { ...options, current: this.#attempt(() => this.#find(key)) });
   }
 
   close(): void {

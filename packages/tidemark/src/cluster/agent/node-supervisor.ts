@@ -1,7 +1,7 @@
 // Runs one node: looks, decides with node-role.ts, does one action, looks again. Requests of the coordinator come between
 // two actions. Stopping is the exception: it waits for nobody.
 import type { Epoch, Timeline } from "@tidemark/kernel/brands";
-import type { Timer } from "@tidemark/kernel/clock";
+import { sleep, type Timer } from "@tidemark/kernel/clock";
 import { TidemarkError, hasCode } from "@tidemark/kernel/errors";
 import type { Redacted } from "@tidemark/kernel/redacted";
 import type { Lsn } from "@tidemark/kernel/lsn";
@@ -364,7 +364,8 @@ export class NodeSupervisor {
     this.#cloning = cloning;
     void this.#node
       .clone(this.#upstream(record).node, cloning.abort.signal)
-      .catch((error: unknown) => this.#failed(error))
+      // The next attempt waits as after any failure: a primary that is just starting would be asked without pause.
+      .catch((error: unknown) => sleep(this.#node.world.clock, this.#failed(error), cloning.abort.signal).catch(() => undefined))
       .finally(() => {
         this.#cloning = undefined;
         this.#kick();
