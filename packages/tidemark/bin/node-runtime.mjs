@@ -4,7 +4,7 @@
 // binary package of this platform, an optional dependency locked by package-lock.json, is used. `.bin/node` is never
 // relied upon: npm does not link it when a second platform is listed.
 import { createRequire } from "node:module";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { tmpdir, userInfo } from "node:os";
 
@@ -31,9 +31,13 @@ export function findNode() {
 /** @returns {NodeJS.ProcessEnv} the environment with the compile cache on: a restart is part of the recovery time. */
 export function runtimeEnvironment() {
   if (process.env.NODE_COMPILE_CACHE !== undefined) return process.env;
-  const cache = join(tmpdir(), `tidemark-compile-cache-${userInfo().uid}`);
+  const { uid } = userInfo();
+  const cache = join(tmpdir(), `tidemark-compile-cache-${uid}`);
   try {
     mkdirSync(cache, { recursive: true, mode: 0o700 });
+    // The temporary folder is everybody's: code must not be taken from a folder that somebody else made or can write to.
+    const found = lstatSync(cache);
+    if (!found.isDirectory() || (uid !== -1 && found.uid !== uid) || (found.mode & 0o022) !== 0) return process.env;
     return { ...process.env, NODE_COMPILE_CACHE: cache };
   } catch {
     return process.env; // Only slower.
