@@ -2,6 +2,8 @@ import { Socket } from "node:net";
 import type { Redacted } from "@tidemark/kernel/redacted";
 import postgres from "postgres";
 import { DatabaseError } from "../database.ts";
+import { WireAnswers, type AnswerSink, type ReportFields, type ResultColumn } from "./wire-answers.ts";
+import { WireBatch } from "./wire-batch.ts";
 import { troubleOf, type DatabaseFault, type Trouble } from "../trouble-table.ts";
 
 /** Where and as whom to connect. */
@@ -18,8 +20,14 @@ export const CONNECT_WITHIN_MS = 5_000;
 export const STATEMENT_WITHIN_MS = 30_000;
 export const LOCK_WITHIN_MS = 5_000;
 
-/** The most statements in flight on one connection; the driver queues the rest. */
-const MOST_PIPELINED = 4_096;
+/** A statement prepared on one connection. */
+export interface PreparedStatement {
+  readonly name: string;
+  /** The types of its parameters, object identifiers. */
+  readonly types: readonly number[];
+  /** Of its result; empty for none. */
+  readonly columns: readonly ResultColumn[];
+}
 
 type Sql = postgres.Sql;
 export type Row = Record<string, unknown>;
@@ -46,6 +54,8 @@ export class DatabaseConnection {
   readonly #lostListeners: ((trouble: Trouble) => void)[] = [];
   /** Warnings of the server about a cancelled wait for replication since {@link clearWarnings}. */
   #cancelledWait = false;
+  readonly #prepared = new Map<string, PreparedStatement>();
+  #attempts = 0;
 
   private constructor(address: DatabaseAddress) {
     const options = {
@@ -55,7 +65,6 @@ export class DatabaseConnection {
       username: address.user,
       password: address.password.reveal(),
       max: 1,
-      max_pipeline: MOST_PIPELINED,
       fetch_types: false,
       idle_timeout: 0,
       max_lifetime: null,
@@ -73,10 +82,7 @@ export class DatabaseConnection {
         TimeZone: "UTC",
         DateStyle: "ISO",
       },
-      onnotice: (notice: Record<string, string | undefined>) => {
-        if (notice["severity"] === "WARNING" && (notice["routine"] === "SyncRepWaitForLSN" || notice["file"] === "syncrep.c"))
-          this.#cancelledWait = true;
-      },
+      onnotice: (notice: Record<string, string | undefined>) => this.#notice(notice),
     };
     this.#sql = postgres(options as unknown as postgres.Options<Record<string, never>>);
   }
@@ -110,33 +116,90 @@ export class DatabaseConnection {
     return this.#cancelledWait;
   }
 
-  /**
-   * Sends a statement behind those already sent, without waiting for them. `values` are text or null. Resolves with the
-   * rows, rejects with {@link DatabaseError}; when the connection breaks, also those that were never sent are rejected.
-   */
-  send(text: string, values: readonly (string | null)[]): Promise<Answer> {
-    return this.#sql.unsafe(text, values as never[], { prepare: true, simple: false } as never);
+  /** One statement. `values` are text or null. Rejects with {@link DatabaseError}. */
+  query(text: string, values: readonly (string | null)[]): Promise<Answer> {
+    return this.#orLost(this.#sql.unsafe(text, values as never[], { prepare: true, simple: false } as never));
   }
 
-  /** {@link send} for one statement that is waited for. */
-  async query(text: string, values: readonly (string | null)[]): Promise<Answer> {
-    return this.#orLost(this.send(text, values));
-  }
-
-  /** Several statements in one text, without values. */
+  /** Several statements in one text, without values; one transaction unless the text says otherwise. */
   async script(text: string): Promise<void> {
     await this.#orLost(this.#sql.unsafe(text).simple());
   }
 
-  /** The types of a statement's parameters. Prepares it, so that the next {@link send} needs no answer in between. */
-  async describe(text: string, parameters: number): Promise<readonly number[]> {
-    const values = Array.from({ length: parameters }, () => "");
-    const statement = (await this.#orLost(
-      this.#sql.unsafe(text, values as never[], { prepare: true, simple: false } as never).describe() as unknown as Promise<never>,
-    )) as unknown as {
-      types: readonly number[];
-    };
-    return statement.types;
+  /** Prepares statements that this connection has not seen, one after the other. Rejects with {@link DatabaseError} at the first that fails. */
+  async prepare(texts: readonly string[]): Promise<void> {
+    for (const text of new Set(texts)) {
+      if (this.#prepared.has(text)) continue;
+      const batch = new WireBatch();
+      const name = `tidemark_${this.#prepared.size}_${this.#attempts++}`;
+      batch.prepare(name, text);
+      batch.sync();
+      let types: readonly number[] = [];
+      let columns: readonly ResultColumn[] = [];
+      let fault: DatabaseFault | undefined;
+      await this.exchange(batch, 1, {
+        wantsRows: false,
+        parameters: (answer) => (types = answer),
+        columns: (answer) => (columns = answer),
+        row: () => undefined,
+        complete: () => undefined,
+        error: (fields) => (fault ??= faultOfReport(fields)),
+      });
+      if (fault !== undefined) throw new DatabaseError(troubleOf(fault));
+      this.#prepared.set(text, { name, types, columns });
+    }
+  }
+
+  /** A statement that was prepared before. */
+  prepared(text: string): PreparedStatement | undefined {
+    return this.#prepared.get(text);
+  }
+
+  /**
+   * Sends a batch past the driver, which must be idle, and hands the answers to `sink` until the server has been ready
+   * `readies` times. The driver sends a Sync behind every statement, for which the server writes to the socket each
+   * time; a batch has one. Rejects with {@link DatabaseError} when the connection breaks.
+   */
+  exchange(batch: WireBatch, readies: number, sink: Omit<AnswerSink, "notice" | "ready">): Promise<void> {
+    const socket = this.#socket;
+    if (this.#lost !== undefined || socket === undefined)
+      return Promise.reject(new DatabaseError(this.#lost ?? troubleOf({ message: "not connected" })));
+    const driverListeners = socket.listeners("data") as ((bytes: Buffer) => void)[];
+    socket.removeAllListeners("data");
+    let left = readies;
+    const done = new Promise<void>((resolve) => {
+      const answers = new WireAnswers({
+        get wantsRows() {
+          return sink.wantsRows;
+        },
+        parameters: (types) => sink.parameters?.(types),
+        columns: (columns) => sink.columns?.(columns),
+        row: (values) => sink.row(values),
+        complete: (tag) => sink.complete(tag),
+        error: (fields) => sink.error(fields),
+        notice: (fields) => this.#notice({ severity: fields["V"], routine: fields["R"], file: fields["F"] }),
+        ready: () => {
+          if (--left === 0) resolve();
+        },
+      });
+      socket.on("data", (bytes: Buffer) => {
+        try {
+          answers.push(bytes);
+        } catch (error) {
+          this.#lose({ message: `the server's answer cannot be read: ${String(error)}` });
+        }
+      });
+    });
+    socket.write(batch.take());
+    return this.#orLost(done).finally(() => {
+      socket.removeAllListeners("data");
+      for (const listener of driverListeners) socket.on("data", listener);
+    });
+  }
+
+  #notice(notice: Record<string, string | undefined>): void {
+    if (notice["severity"] !== "WARNING") return;
+    if (notice["routine"] === "SyncRepWaitForLSN" || notice["file"] === "syncrep.c") this.#cancelledWait = true;
   }
 
   abandon(): void {
@@ -206,6 +269,17 @@ export class DatabaseConnection {
     this.#lossWaiters.clear();
     for (const listener of this.#lostListeners) listener(trouble);
   }
+}
+
+/** Reduces an error that the server reported in a batch. */
+export function faultOfReport(fields: ReportFields): DatabaseFault {
+  const { C: sqlstate, M: message, R: routine, n: constraint } = fields;
+  return {
+    message: message ?? "an error without a message",
+    ...(sqlstate === undefined ? {} : { sqlstate }),
+    ...(routine === undefined ? {} : { routine }),
+    ...(constraint === undefined ? {} : { constraint }),
+  };
 }
 
 /** Reduces an error of the driver. Its own codes (CONNECTION_CLOSED and the like) are no SQLSTATE. */

@@ -13,7 +13,9 @@ import {
 } from "../database.ts";
 import { troubleOf, type Trouble } from "../trouble-table.ts";
 import { argumentText, arrayLiteral } from "./argument-text.ts";
-import { faultOf, type Answer, type DatabaseConnection } from "./database-connection.ts";
+import { faultOfReport, type Answer, type DatabaseConnection, type PreparedStatement } from "./database-connection.ts";
+import { resultValue } from "./result-value.ts";
+import { WireBatch } from "./wire-batch.ts";
 
 const BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const MOVE = "SELECT tidemark.move_position($1::uuid, $2::int, $3::int, $4::bigint, $5::bigint, $6::boolean, $7::bigint)";
@@ -33,24 +35,26 @@ FROM tidemark.idempotency i JOIN unnest($1::text[], $2::text[]) AS w (scope, key
 const DEFERRED = `SELECT format('%I.%I', n.nspname, c.conname) AS name FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferred`;
 
-/** Errors of one attempt, first come first kept. */
-interface Attempt {
-  fault: Trouble | undefined;
-  step: number | undefined;
-  readonly rows: Map<Sequence, WriteRows>;
-}
+/** What a transaction is put together from; each is described once per connection. */
+const OWN_STATEMENTS = [BEGIN, MOVE, KEYS, BARRIER, BURY, SETTLE, "COMMIT", AFTER];
 
 /** How the keys of a unit stand: not inserted yet, or inserted, with these steps to be left out as duplicates. */
 type Keys = { readonly inserted: false } | { readonly inserted: true; readonly skipped: ReadonlySet<Sequence> };
 
+/** One statement of a batch, for its answer. */
+interface Sent {
+  readonly step: number | undefined;
+  /** Where its rows go, if somebody waits for them. */
+  readonly rows: Record<string, unknown>[] | undefined;
+  readonly statement: PreparedStatement;
+}
+
 /**
  * Runs a unit as one pipeline: everything is sent before the first answer is read. That is safe because the position and
- * the keys raise where they do not fit (docs/write-protocol.md, section 3): the server then refuses what follows.
+ * the keys raise where they do not fit (docs/write-protocol.md, section 3): the server then discards what follows.
  */
 export class TransactionPipeline {
   readonly #connection: DatabaseConnection;
-  /** Parameter types by statement text; each is described once per connection. */
-  readonly #types = new Map<string, readonly number[]>();
   /** Initially deferred constraints, checked after each write; undefined: to be read. */
   #deferred: readonly string[] | undefined;
 
@@ -61,8 +65,8 @@ export class TransactionPipeline {
   /** Never rejects. */
   async run(unit: ApplyUnit, barrier: boolean): Promise<ApplyOutcome> {
     try {
-      const unknown = await this.#prepare(unit);
-      if (unknown !== undefined) return unknown;
+      const unfit = await this.#prepare(unit);
+      if (unfit !== undefined) return unfit;
       this.#connection.clearWarnings();
       const outcome = await this.#attempt(unit, barrier, { inserted: false });
       if (outcome.kind === "failed" && outcome.trouble.reaction === "duplicates") return await this.#withoutDuplicates(unit);
@@ -79,15 +83,19 @@ export class TransactionPipeline {
     return lost === undefined ? { kind: "failed", trouble: error.trouble, step: undefined } : { kind: "lost", trouble: lost };
   }
 
-  /** Learns the types of statements that this connection has not seen. Answers the trouble of one that does not fit the database. */
+  /** Prepares what this connection has not seen. Answers the trouble of a statement that does not fit the database. */
   async #prepare(unit: ApplyUnit): Promise<ApplyOutcome | undefined> {
-    this.#deferred ??= (await this.#connection.query(DEFERRED, [])).map((row) => row["name"] as string);
+    if (this.#deferred === undefined) {
+      await this.#connection.prepare(OWN_STATEMENTS);
+      this.#deferred = (await this.#connection.query(DEFERRED, [])).map((row) => row["name"] as string);
+      await this.#connection.prepare(this.#checks());
+    }
     for (const [index, step] of unit.steps.entries()) {
       if (step.kind !== "write") continue;
-      for (const { text, parameters } of step.command.statements) {
-        if (this.#types.has(text)) continue;
+      for (const { text } of step.command.statements) {
+        if (this.#connection.prepared(text) !== undefined) continue;
         try {
-          this.#types.set(text, await this.#connection.describe(text, parameters.length));
+          await this.#connection.prepare([text]);
         } catch (error) {
           const outcome = this.#outcomeOf(error);
           return outcome.kind === "failed" ? { ...outcome, step: index } : outcome;
@@ -97,112 +105,174 @@ export class TransactionPipeline {
     return undefined;
   }
 
+  /** What checks the deferred constraints behind a write, and defers them again. */
+  #checks(): string[] {
+    if (this.#deferred === undefined || this.#deferred.length === 0) return [];
+    const names = this.#deferred.join(", ");
+    return [`SET CONSTRAINTS ${names} IMMEDIATE`, `SET CONSTRAINTS ${names} DEFERRED`];
+  }
+
   async #attempt(unit: ApplyUnit, barrier: boolean, keys: Keys): Promise<ApplyOutcome> {
-    const attempt: Attempt = { fault: undefined, step: undefined, rows: new Map() };
+    const batch = new WireBatch();
+    const sent: Sent[] = [];
+    const rows = new Map<Sequence, WriteRows>();
+    const send: Send = (text, values, more = {}) => {
+      const statement = this.#connection.prepared(text);
+      if (statement === undefined) throw new Error(`not prepared: ${text}`);
+      sent.push({ step: more.step, rows: more.rows, statement });
+      batch.execute(statement.name, values);
+    };
     if (!keys.inserted) {
-      void this.#send(attempt, BEGIN, []);
-      this.#sendMoves(attempt, unit);
-      if (barrier) void this.#send(attempt, BARRIER, [unit.journal, String(unit.epoch)]);
+      send(BEGIN, []);
+      for (const values of moveValues(unit)) send(MOVE, values);
+      if (barrier) send(BARRIER, [unit.journal, String(unit.epoch)]);
       const writes = writesOf(unit);
-      if (writes.length > 0) void this.#send(attempt, KEYS, keyArrays(unit, writes));
+      if (writes.length > 0) send(KEYS, keyArrays(unit, writes));
     }
+    const checks = this.#checks();
     for (const [index, step] of unit.steps.entries()) {
-      if (step.kind === "bury") void this.#send(attempt, BURY, buryValues(unit, step), index);
-      else if (step.kind === "settle") void this.#send(attempt, SETTLE, settleValues(unit, step), index);
-      else if (!keys.inserted || !keys.skipped.has(step.sequence)) this.#sendWrite(attempt, step, index);
+      if (step.kind === "bury") send(BURY, buryValues(unit, step), { step: index });
+      else if (step.kind === "settle") send(SETTLE, settleValues(unit, step), { step: index });
+      else if (!keys.inserted || !keys.skipped.has(step.sequence)) {
+        const wanted = this.#sendWrite(send, step, index);
+        if (wanted !== undefined) rows.set(step.sequence, wanted);
+        for (const check of checks) send(check, [], { step: index });
+      }
     }
-    let tag = "";
-    void this.#send(attempt, "COMMIT", []).then((answer) => (tag = answer?.command ?? ""));
-    const after = await this.#connection.query(AFTER, []);
-    if (tag === "COMMIT" && attempt.fault === undefined) {
+    send("COMMIT", []);
+    batch.sync();
+    const after: Record<string, unknown>[] = [];
+    send(AFTER, [], { rows: after });
+    batch.sync();
+    const answer = await this.#exchange(batch, sent);
+    if (answer.commit === "COMMIT" && answer.fault === undefined) {
       const duplicates = keys.inserted ? [...keys.skipped] : [];
-      return { kind: "committed", facts: this.#facts(after), rows: attempt.rows, duplicates };
+      return { kind: "committed", facts: this.#facts(after[0]), rows, duplicates };
     }
-    const trouble = attempt.fault ?? {
+    await this.#connection.query("ROLLBACK", []);
+    const fallback: Trouble = {
       reaction: "wait",
       code: "TM-APPLIER-DATABASE-FAULT",
-      message: `COMMIT was answered with ${tag || "nothing"}`,
+      message: `COMMIT was answered with ${answer.commit || "nothing"}`,
     };
-    return { kind: "failed", trouble, step: attempt.step };
+    return { kind: "failed", trouble: answer.fault ?? fallback, step: answer.step };
   }
 
-  #facts(after: Answer): CommitFacts {
-    const proof = this.#connection.cancelledWait ? "cancelled" : after[0]?.["guarded"] === true ? "replicated" : "asynchronous";
-    return { proof, lsn: parseLsn(after[0]?.["lsn"] as string) };
-  }
-
-  #send(attempt: Attempt, text: string, values: readonly (string | null)[], step?: number): Promise<Answer | undefined> {
-    return this.#connection.send(text, values).then(undefined, (error: unknown) => {
-      const trouble = troubleOf(faultOf(error));
-      // 25P02 says that an earlier one failed, and that one was first.
-      if (attempt.fault === undefined && trouble.reaction !== "earlier") {
-        attempt.fault = trouble;
-        attempt.step = step;
-      }
-      return undefined;
+  /** Reads the answers. The first error counts; everything up to the first Sync is discarded by the server behind it. */
+  async #exchange(
+    batch: WireBatch,
+    sent: readonly Sent[],
+  ): Promise<{ commit: string; fault: Trouble | undefined; step: number | undefined }> {
+    const answer: { commit: string; fault: Trouble | undefined; step: number | undefined } = {
+      commit: "",
+      fault: undefined,
+      step: undefined,
+    };
+    let at = 0;
+    await this.#connection.exchange(batch, 2, {
+      get wantsRows() {
+        return sent[at]?.rows !== undefined;
+      },
+      row: (values) => {
+        const one = sent[at];
+        if (one?.rows !== undefined) one.rows.push(rowObject(one.statement, values));
+      },
+      complete: (tag) => {
+        if (at === sent.length - 2) answer.commit = tag;
+        at++;
+      },
+      error: (fields) => {
+        if (answer.fault === undefined) {
+          answer.fault = troubleOf(faultOfReport(fields));
+          answer.step = sent[at]?.step;
+        }
+        at = sent.length - 1;
+      },
     });
+    return answer;
   }
 
-  #sendMoves(attempt: Attempt, unit: ApplyUnit): void {
-    for (const move of unit.moves) {
-      const values = [unit.journal, String(move.generation), String(move.partition), move.from === undefined ? null : String(move.from)];
-      void this.#send(attempt, MOVE, [...values, String(move.to), String(move.from === undefined), String(unit.epoch)]);
-    }
+  #facts(after: Record<string, unknown> | undefined): CommitFacts {
+    const proof = this.#connection.cancelledWait ? "cancelled" : after?.["guarded"] === true ? "replicated" : "asynchronous";
+    return { proof, lsn: parseLsn(after?.["lsn"] as string) };
   }
 
-  #sendWrite(attempt: Attempt, step: WriteStep, index: number): void {
+  /** Answers where the rows will be, if the write asks for them. */
+  #sendWrite(send: Send, step: WriteStep, index: number): Record<string, unknown>[][] | undefined {
     const { write, command } = step;
     const bound = { id: write.id, acceptedAtMs: step.acceptedAtMs, key: step.key, args: write.args };
-    const wanted = write.rows === true ? Array.from({ length: command.statements.length }, (): Record<string, unknown>[] => []) : undefined;
+    const wanted = write.rows === true ? command.statements.map((): Record<string, unknown>[] => []) : undefined;
     for (const [number, statement] of command.statements.entries()) {
-      const types = this.#types.get(statement.text) ?? [];
+      const types = this.#connection.prepared(statement.text)?.types ?? [];
       const values = boundValues(statement, bound).map((value, parameter) => argumentText(value, types[parameter] ?? 0));
-      const answer = this.#send(attempt, statement.text, values, index);
-      if (wanted !== undefined) void answer.then((rows) => (wanted[number] = [...(rows ?? [])] as Record<string, unknown>[]));
+      send(statement.text, values, { step: index, rows: wanted?.[number] });
     }
-    if (wanted !== undefined) attempt.rows.set(step.sequence, wanted);
-    if (this.#deferred !== undefined && this.#deferred.length > 0) {
-      const names = this.#deferred.join(", ");
-      void this.#send(attempt, `SET CONSTRAINTS ${names} IMMEDIATE`, [], index);
-      void this.#send(attempt, `SET CONSTRAINTS ${names} DEFERRED`, [], index);
-    }
+    return wanted;
   }
 
   /** R15: some keys were taken. Same content: the write takes no effect. Other content: it is at fault. */
   async #withoutDuplicates(unit: ApplyUnit): Promise<ApplyOutcome> {
-    const attempt: Attempt = { fault: undefined, step: undefined, rows: new Map() };
+    const connection = this.#connection;
     const writes = writesOf(unit);
-    this.#connection.clearWarnings();
-    void this.#send(attempt, BEGIN, []);
-    this.#sendMoves(attempt, unit);
-    const inserted = await this.#send(attempt, NEW_KEYS, keyArrays(unit, writes));
-    if (attempt.fault !== undefined) return this.#rollBack({ kind: "failed", trouble: attempt.fault, step: undefined });
-    const fresh = new Set(inserted?.map((row) => row["sequence"] as string));
+    connection.clearWarnings();
+    let fresh: ReadonlySet<unknown>;
+    try {
+      await connection.query(BEGIN, []);
+      for (const values of moveValues(unit)) await connection.query(MOVE, values);
+      fresh = new Set((await connection.query(NEW_KEYS, keyArrays(unit, writes))).map((row) => row["sequence"]));
+    } catch (error) {
+      const outcome = this.#outcomeOf(error);
+      return outcome.kind === "lost" ? outcome : await this.#rollBack(outcome);
+    }
     const doubtful = writes.filter((step) => !fresh.has(String(step.sequence)));
-    const taken = await this.#connection.query(TAKEN_KEYS, [
+    const taken = await connection.query(TAKEN_KEYS, [
       arrayLiteral(doubtful.map((step) => step.write.scope)),
       arrayLiteral(doubtful.map((step) => step.write.idempotencyKey)),
     ]);
     for (const step of doubtful) {
-      const row = taken.find((candidate) => candidate["scope"] === step.write.scope && candidate["key"] === step.write.idempotencyKey);
-      if (row?.["content_hash"] === step.write.contentHash) continue;
-      const trouble: Trouble =
-        row === undefined
-          ? { reaction: "retry", code: "TM-APPLIER-CONTENTION", message: "an idempotency key was there and is gone" }
-          : {
-              reaction: "dead-letter",
-              code: "TM-APPLIER-KEY-CONFLICT",
-              message: `its idempotency key was taken with other content by record ${String(row["sequence"])} of journal ${String(row["journal"])}`,
-            };
-      return this.#rollBack({ kind: "failed", trouble, step: unit.steps.indexOf(step) });
+      const trouble = keyTrouble(step, taken);
+      if (trouble !== undefined) return await this.#rollBack({ kind: "failed", trouble, step: unit.steps.indexOf(step) });
     }
-    return this.#attempt(unit, false, { inserted: true, skipped: new Set(doubtful.map((step) => step.sequence)) });
+    return await this.#attempt(unit, false, { inserted: true, skipped: new Set(doubtful.map((step) => step.sequence)) });
   }
 
   async #rollBack(outcome: ApplyOutcome): Promise<ApplyOutcome> {
     await this.#connection.query("ROLLBACK", []);
     return outcome;
   }
+}
+
+type Send = (
+  text: string,
+  values: readonly (string | null)[],
+  more?: { step?: number; rows?: Record<string, unknown>[] | undefined },
+) => void;
+
+function rowObject(statement: PreparedStatement, values: readonly (string | null)[]): Record<string, unknown> {
+  const row: Record<string, unknown> = {};
+  for (const [index, { name, type }] of statement.columns.entries()) row[name] = resultValue(values[index] ?? null, type);
+  return row;
+}
+
+/** What is wrong with a write whose key was there; undefined when it is the same write once more. */
+function keyTrouble(step: WriteStep, taken: Answer): Trouble | undefined {
+  const row = taken.find((candidate) => candidate["scope"] === step.write.scope && candidate["key"] === step.write.idempotencyKey);
+  if (row === undefined) return { reaction: "retry", code: "TM-APPLIER-CONTENTION", message: "an idempotency key was there and is gone" };
+  if (row["content_hash"] === step.write.contentHash) return undefined;
+  const message = `its idempotency key was taken with other content by record ${String(row["sequence"])} of journal ${String(row["journal"])}`;
+  return { reaction: "dead-letter", code: "TM-APPLIER-KEY-CONFLICT", message };
+}
+
+function moveValues(unit: ApplyUnit): (string | null)[][] {
+  return unit.moves.map(({ generation, partition, from, to }) => [
+    unit.journal,
+    String(generation),
+    String(partition),
+    from === undefined ? null : String(from),
+    String(to),
+    String(from === undefined),
+    String(unit.epoch),
+  ]);
 }
 
 function writesOf(unit: ApplyUnit): WriteStep[] {

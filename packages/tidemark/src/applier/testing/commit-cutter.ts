@@ -9,8 +9,9 @@ class CommitFinder {
   #started = false;
   readonly #commits = new Set<string>();
 
-  /** Takes client bytes; answers how many of them come before the first COMMIT's Bind, or undefined if there is none. */
-  take(bytes: Buffer): { readonly before: Buffer } | undefined {
+  /** Takes client bytes; answers how many of them stand before a COMMIT's Bind, or undefined if there is none. */
+  take(bytes: Buffer): number | undefined {
+    const seen = this.#buffer.length;
     this.#buffer = Buffer.concat([this.#buffer, bytes]);
     let offset = 0;
     for (;;) {
@@ -20,10 +21,7 @@ class CommitFinder {
       if (this.#buffer.length - offset < length) break;
       const message = this.#buffer.subarray(offset, offset + length);
       if (!this.#started) this.#started = true;
-      else if (this.#isCommit(message)) {
-        const rest = this.#buffer.subarray(0, offset);
-        return { before: rest };
-      }
+      else if (this.#isCommit(message)) return Math.max(0, offset - seen);
       offset += length;
     }
     this.#buffer = this.#buffer.subarray(offset);
@@ -84,9 +82,9 @@ export class CommitCutter implements AsyncDisposable {
       this.next = undefined;
       this.cuts++;
       if (cut === "before") {
-        // Nothing of the COMMIT leaves; what was sent of the transaction is rolled back by the server.
+        // The server does everything but the COMMIT, and rolls back when it sees the end.
         client.destroy();
-        upstream.destroy();
+        upstream.end(bytes.subarray(0, found));
         return;
       }
       swallowing = true;
