@@ -29,6 +29,8 @@ const PROMOTE_TIMEOUT_MS = 60_000;
 /** Time between two judgements of the primary while nothing is heard, milliseconds. */
 const JUDGE_MS = 100;
 const DIRECT_TIMEOUT_MS = 1_000;
+/** What a re-elected incumbent gets beyond `suspectAfterMs` before it is suspected again, milliseconds. */
+const START_GRACE_MS = 3_000;
 
 export interface CoordinatorParts {
   readonly storeName: string;
@@ -54,6 +56,8 @@ export class Coordinator {
   readonly #startedMs: number;
   #state: FailoverState = INITIAL_STATE;
   #stopped = false;
+  /** When the incumbent was last re-elected; undefined once another node was promoted. */
+  #reelectedMs: number | undefined;
   #asking = false;
   #direct: { answeredMs?: number; failedSinceMs?: number; epoch?: number; inRecovery?: boolean } = {};
 
@@ -114,7 +118,9 @@ export class Coordinator {
     });
     if (suspicion.kind === "ask") void this.#ask(record);
     if (suspicion.kind === "none") this.#direct = {};
-    if (suspicion.kind === "suspected") {
+    // A re-elected incumbent gets the time to start: claims in a row would keep it from ever doing so.
+    const reelectedMs = this.#reelectedMs === undefined ? Infinity : nowMs - this.#reelectedMs;
+    if (suspicion.kind === "suspected" && reelectedMs > suspectAfterMs + START_GRACE_MS) {
       const standbys = settings.nodes.filter((node) => node !== record.primary && couldVote(registry.heard(node), leaseMs));
       this.#input({ type: "suspected", node: record.primary, reason: suspicion.reason, standbys });
     }
@@ -167,6 +173,7 @@ export class Coordinator {
     this.#state = state;
     const event = this.#parts.history.follow(state);
     if (event !== undefined) this.#parts.onEvent(event, state.record);
+    if (before.phase === "promoting" && state.phase === "opening") this.#reelectedMs = before.candidate?.incumbent === true ? this.#parts.clock.monotonicMs() : undefined;
     if (state.record !== before.record || state.phase !== before.phase) this.#publish();
     for (const effect of effects) this.#perform(effect);
   }

@@ -114,7 +114,8 @@ export class NodeSupervisor {
       const seen = this.#watch.take(entry);
       this.#lease.renew({ ...seen, sentMs });
       this.#crashedMs = undefined;
-      if (!order.incumbent && seen.record !== undefined) {
+      if (order.incumbent) await this.#reignAgain();
+      else if (seen.record !== undefined) {
         this.#condition.enter("promoting");
         await finish(this.#node, seen.record);
         mark("promote");
@@ -128,6 +129,12 @@ export class NodeSupervisor {
       }
       this.#kick();
     });
+  }
+
+  /** Re-elected (R8): a PostgreSQL that hangs is ended, and one that ended is started by the next step. */
+  async #reignAgain(): Promise<void> {
+    if (this.#probe.unresponsive) await this.#node.server.kill();
+    if (this.#node.server.pid === undefined) this.#condition.enter("starting", "re-elected");
   }
 
   /** Stops PostgreSQL and promises `epoch`. Resolves when both are done. A reign of that epoch or a later one is not stopped. */

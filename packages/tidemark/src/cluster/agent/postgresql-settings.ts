@@ -42,9 +42,6 @@ export function nodeSettings(options: { store: StoreConfig; node: string; major:
     max_slot_wal_keep_size: SLOT_KEEPS,
     // The startup process sleeps so long between attempts; with the default of 5 s a promotion takes as long.
     wal_retrieve_retry_interval: "100ms",
-    // A query on the standby must not hold back replay, which a promotion waits for.
-    max_standby_streaming_delay: "2s",
-    max_standby_archive_delay: "2s",
     hot_standby_feedback: "off",
     wal_receiver_status_interval: "1s",
     wal_receiver_timeout: "5s",
@@ -58,5 +55,7 @@ export function nodeSettings(options: { store: StoreConfig; node: string; major:
     log_checkpoints: "off",
     ...(options.major >= 18 ? { idle_replication_slot_timeout: "0" } : {}), // trap 6
   };
-  return { shared_buffers: "128MB", max_connections: "200", max_wal_size: "2GB", wal_compression: "on", ...options.store.settings, ...own };
+  // A query on the standby holds back replay for so long at most; a revocation ends it at once (R3).
+  const replay = { max_standby_streaming_delay: "2s", max_standby_archive_delay: "2s" };
+  return { ...replay, shared_buffers: "128MB", max_connections: "200", max_wal_size: "2GB", wal_compression: "on", ...options.store.settings, ...own };
 }

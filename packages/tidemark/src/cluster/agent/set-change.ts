@@ -30,20 +30,23 @@ export async function settleSet(node: PostgresNode, change: { from: readonly Syn
   }
   // A backend learns from shared memory whether to wait at all; only a commit that waits proves that it is told.
   if (from.some((set) => kindOf(set) === "asynchronous")) await closeProvenly(node, deadline);
-  const barrier = await insertPosition(node);
   await tell(node, to, deadline);
   if (kindOf(to) === "closed") return;
-  await reconnectWhereCountChanged(node, from, to);
+  const ended = await reconnectWhereCountChanged(node, from, to);
   const names = new Set(to.members.map((member) => member.identity));
-  await deadline.until(`${to.required} of the members have flushed the barrier`, async () => {
+  await deadline.until("every walsender goes by the set", async () => {
     const rows = await replication(node);
-    const toldAll = rows.every((row) => row.syncPriority > 0 === names.has(row.identity) || row.state !== "streaming");
+    return rows.every((row) => row.state !== "streaming" || (row.syncPriority > 0 === names.has(row.identity) && !ended.has(row.pid)));
+  });
+  // Only now: until a walsender has read the set, it releases commits by the one before, and those must be covered too.
+  const barrier = await insertPosition(node);
+  await deadline.until(`${to.required} of the members have flushed the barrier`, async () => {
     const covered = new Set(
-      rows
+      (await replication(node))
         .filter((row) => names.has(row.identity) && row.syncPriority > 0 && row.flushLsn !== undefined && row.flushLsn !== null && parseLsn(row.flushLsn) >= barrier)
         .map((row) => row.identity),
     );
-    return toldAll && covered.size >= to.required;
+    return covered.size >= to.required;
   });
 }
 
@@ -86,11 +89,13 @@ async function tell(node: PostgresNode, set: SynchronousSet, deadline: Deadline)
 
 /**
  * A walsender that has not read its settings yet releases commits by the old count; priorities do not show it. Ended, it
- * comes back with the new ones.
+ * comes back with the new ones. Answers which were told to end: one that still streams has not obeyed yet.
  */
-async function reconnectWhereCountChanged(node: PostgresNode, from: readonly SynchronousSet[], to: SynchronousSet): Promise<void> {
+async function reconnectWhereCountChanged(node: PostgresNode, from: readonly SynchronousSet[], to: SynchronousSet): Promise<ReadonlySet<number>> {
   const changed = from.some((set) => kindOf(set) === "counted" && set.required !== to.required);
-  if (changed) await node.database.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE state = 'streaming'", [], ASK_MS);
+  if (!changed) return new Set();
+  const rows = await node.database.ask<{ pid: number }>("SELECT pid, pg_terminate_backend(pid) FROM pg_stat_replication WHERE state = 'streaming'", [], ASK_MS);
+  return new Set(rows.map((row) => row.pid));
 }
 
 async function insertPosition(node: PostgresNode): Promise<bigint> {

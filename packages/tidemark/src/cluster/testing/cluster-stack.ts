@@ -23,6 +23,7 @@ export interface StackOptions {
   readonly required?: number;
   readonly failover?: Partial<StoreConfig["failover"]>;
   readonly nodes?: number;
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export class ClusterStack {
@@ -59,7 +60,7 @@ export class ClusterStack {
       policy: options.policy ?? { kind: "available" },
       failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250, ...options.failover },
       acknowledge: "journal",
-      settings: { shared_buffers: "32MB" },
+      settings: { shared_buffers: "32MB", ...options.settings },
     };
     const config = {
       version: 1,
