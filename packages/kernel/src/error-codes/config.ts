@@ -123,9 +123,9 @@ export const configErrors = {
     hint: "Paths are relative to the folder of tidemark.yaml; correct the path or make the file.",
   },
   "TM-CONFIG-PUBLIC": {
-    meaning: "The gateway would listen on an address that other machines reach without any token.",
+    meaning: "The gateway would listen on an address that other machines reach, without a token or without TLS.",
     normal: false,
     retry: "never",
-    hint: "Add a token under gateway.tokens, or listen on 127.0.0.1.",
+    hint: "Add what is missing under gateway.tokens or gateway.tls, or listen on 127.0.0.1; a proxy that ends TLS can run on the same machine.",
   },
 } satisfies Record<string, ErrorEntry>;

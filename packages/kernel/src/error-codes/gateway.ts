@@ -176,7 +176,7 @@ export const gatewayErrors = {
     meaning: "The gateway cannot listen at its address.",
     normal: false,
     retry: "later",
-    hint: "Stop what listens there, or change gateway.port.",
+    hint: "Stop what listens there, or change gateway.listen.",
   },
   "TM-GATEWAY-INTERNAL": {
     meaning: "The gateway met a condition that it has no answer for; this is a defect.",

@@ -145,19 +145,22 @@ function checkGateway(file: ConfigFile): Finding[] {
       expected: "1KiB to 64MiB",
     });
   const address = parseAddress(file.gateway?.listen ?? "127.0.0.1:7400");
-  if (
-    address !== undefined &&
-    !isLoopback(address.host) &&
-    file.gateway?.tokens !== undefined &&
-    Object.keys(file.gateway.tokens).length === 0
-  ) {
-    findings.push({
-      path: ["gateway", "tokens"],
-      code: "TM-CONFIG-PUBLIC",
-      message: `the gateway would listen on ${address.host} without a token`,
-      expected: "at least one token, or a loopback address",
-    });
-  }
+  if (address !== undefined && !isLoopback(address.host)) findings.push(...checkPublic(file, address.host));
+  return findings;
+}
+
+/** What the gateway demands before it listens where others can reach it: it would refuse to start. */
+function checkPublic(file: ConfigFile, host: string): Finding[] {
+  const findings: Finding[] = [];
+  const lacks = (key: "tokens" | "listen", what: string, expected: string): Finding => ({
+    path: ["gateway", key],
+    code: "TM-CONFIG-PUBLIC",
+    message: `the gateway would listen on ${host} without ${what}`,
+    expected: `${expected}, or a loopback address`,
+  });
+  if (file.gateway?.tokens !== undefined && Object.keys(file.gateway.tokens).length === 0)
+    findings.push(lacks("tokens", "a token", "at least one token"));
+  if (file.gateway?.tls === undefined) findings.push(lacks("listen", "TLS", "`gateway.tls` with `certFile` and `keyFile`"));
   return findings;
 }
 

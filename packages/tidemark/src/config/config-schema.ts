@@ -107,7 +107,10 @@ function toFinding(error: ErrorObject, root: unknown): Finding {
         path,
         code: codeOf(part.title),
         message: `${describe(error.data)} does not fit here`,
-        expected: part.title ?? error.message ?? "another value",
+        expected:
+          path.length === 0
+            ? "a mapping with the keys version, name, services and stores"
+            : (part.title ?? error.message ?? "another value"),
       };
   }
 }
@@ -133,7 +136,8 @@ function describe(value: unknown): string {
 }
 
 function shorten(text: string): string {
-  const line = text.replaceAll(/\s+/g, " ");
+  // Control characters would steer the terminal that shows the message.
+  const line = text.replaceAll(/\s+/g, " ").replaceAll(/\p{Cc}/gu, "\uFFFD");
   return line.length > 60 ? `${line.slice(0, 57)}…` : line;
 }
 

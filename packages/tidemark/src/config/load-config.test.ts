@@ -97,6 +97,12 @@ describe("the configuration", () => {
       "",
       '1:1 TM-CONFIG-MISSING-KEY the key "name" is missing | "name": The name of this deployment; it stands in proofs and reports',
     ],
+    [
+      "a value that would steer the terminal",
+      "name: small",
+      'name: "\\e[2Jsmall"',
+      '2:7 TM-CONFIG-VALUE "\uFFFD[2Jsmall" does not fit here | a name of lower-case letters, digits and hyphens, beginning with a letter, at most 40 long',
+    ],
     ["another version", "version: 1", "version: 2", "1:10 TM-CONFIG-VALUE 2 does not fit here | the version of this file's form, 1"],
     [
       "a tier that is none",
@@ -246,8 +252,14 @@ describe("the configuration", () => {
     [
       "a public gateway without a token",
       "commands:",
-      "gateway: { listen: 0.0.0.0:7400, tokens: {} }\ncommands:",
+      "gateway: { listen: 0.0.0.0:7400, tokens: {}, tls: { certFile: a, keyFile: b } }\ncommands:",
       "10:42 TM-CONFIG-PUBLIC the gateway would listen on 0.0.0.0 without a token | at least one token, or a loopback address",
+    ],
+    [
+      "a public gateway without TLS",
+      "commands:",
+      "gateway: { listen: 0.0.0.0:7400 }\ncommands:",
+      "10:20 TM-CONFIG-PUBLIC the gateway would listen on 0.0.0.0 without TLS | `gateway.tls` with `certFile` and `keyFile`, or a loopback address",
     ],
     [
       "an empty value",
