@@ -5,7 +5,8 @@
 export type LoadTarget =
   | { readonly driver: "plain-http"; readonly url: string; readonly token: string }
   | { readonly driver: "applied"; readonly url: string; readonly token: string }
-  | { readonly driver: "sdk"; readonly url: string; readonly token: string }
+  /** `requests`: the client's limit of requests in flight, instead of its default. */
+  | { readonly driver: "sdk"; readonly url: string; readonly token: string; readonly requests?: number }
   | { readonly driver: "ndjson"; readonly url: string; readonly token: string; readonly batch: number }
   | {
       readonly driver: "postgres";
