@@ -95,11 +95,34 @@ describe("a reachable place", () => {
       expect(await reachablePlace(wanted, user)).toEqual(place);
     });
 
+    it("is another one once its link was removed: old data beside a new journal would be a contradiction", async () => {
+      const wanted = join(folder, "home", "clone", ".tidemark");
+      const old = await reachablePlace(wanted, user);
+      moved.push(old.path);
+      await writeFile(join(old.path, "PG_VERSION"), "18\n");
+      await rm(wanted);
+      await mkdir(wanted);
+      const place = await reachablePlace(wanted, user);
+      moved.push(place.path);
+      expect(place.path).not.toBe(old.path);
+      expect(await readlink(wanted)).toBe(place.path);
+      await access(join(old.path, "PG_VERSION"));
+    });
+
+    it("is one place for all who ask at the same time", async () => {
+      const wanted = join(folder, "home", "clone", ".tidemark");
+      const places = await Promise.all(Array.from({ length: 8 }, () => reachablePlace(wanted, user)));
+      moved.push(await readlink(wanted));
+      expect(new Set(places.map(({ path }) => path))).toEqual(new Set([await readlink(wanted)]));
+    });
+
     it("is refused when data lies in the wanted folder already: a new place would look empty", async () => {
       const wanted = join(folder, "home", "clone", "data");
       await mkdir(wanted);
       await writeFile(join(wanted, "PG_VERSION"), "18\n");
       await expect(reachablePlace(wanted, user)).rejects.toMatchObject({ code: "TM-PG-UNREACHABLE" });
+      await symlink(wanted, `${wanted}-link`);
+      await expect(reachablePlace(`${wanted}-link`, user)).rejects.toMatchObject({ code: "TM-PG-UNREACHABLE" });
     });
   });
 

@@ -1,8 +1,8 @@
 // Where a user that is not root can keep files. A clone below a home of mode 0700 is closed to the user that PostgreSQL
 // runs as; then binaries and data live in a place that it can reach, and a symbolic link stands where they were wanted.
-import { createHash } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { execFile } from "node:child_process";
-import { chmod, chown, lstat, mkdir, readdir, readlink, realpath, symlink } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readdir, readlink, realpath, rmdir, symlink, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { TidemarkError } from "@tidemark/kernel/errors";
@@ -15,16 +15,18 @@ export interface ReachablePlace {
   readonly moved: boolean;
 }
 
-/** Folders tried, in order, for what cannot stay where it was wanted; the name in them derives from the wanted path. */
+/** Folders tried, in order, for what cannot stay where it was wanted; each place in them has a name of its own. */
 const OTHER_PLACES = [
   { base: "/var/lib/tidemark", prefix: "" },
   { base: tmpdir(), prefix: "tidemark-" },
 ] as const;
 
 /**
- * Makes sure that `user` owns a folder it can reach, `wanted` if possible. Idempotent: the same wanted path gives the
- * same place. When it has to move, `wanted` becomes a symbolic link to the place, unless something else stands there.
- * Rejects with TM-PG-UNREACHABLE when data already lies in `wanted` and is closed to the user: it must not look empty.
+ * Makes sure that `user` owns a folder it can reach, `wanted` if possible. When it has to move, `wanted` becomes a
+ * symbolic link to the place, and only the link leads there: idempotent as long as it stands, and whoever removed it
+ * wants to begin anew, not to find the old data beside a new journal. The old place is left as it is.
+ * Rejects with TM-PG-UNREACHABLE when data already lies in `wanted` and is closed to the user: it must not look empty,
+ * and with TM-PG-DATA-DIR when a file stands there.
  */
 export async function reachablePlace(wanted: string, user: PostgresUser): Promise<ReachablePlace> {
   const path = resolve(wanted);
@@ -32,19 +34,27 @@ export async function reachablePlace(wanted: string, user: PostgresUser): Promis
     await mkdir(path, { recursive: true, mode: 0o700 });
     return { path: await realpath(path), moved: false };
   }
-  const ancestor = await deepestExisting(dirname(path));
-  if (await canEnter(ancestor, user)) {
-    await makeOpenFolders(dirname(path));
-    const target = await linkTarget(path);
-    if (target === undefined || (await canEnter(dirname(target), user))) {
-      await makeOwnFolder(target ?? path, user);
-      return { path: await realpath(path), moved: target !== undefined };
-    }
+  const target = await linkTarget(path);
+  if (target !== undefined && (await canEnter(dirname(target), user))) {
+    await makeOwnFolder(target, user);
+    return { path: await realpath(path), moved: true };
   }
-  await refuseToHide(path);
-  const place = await otherPlace(await stableName(path, ancestor), user);
+  if (target === undefined && (await canEnter(await deepestExisting(dirname(path)), user))) {
+    await makeOpenFolders(dirname(path));
+    await makeOwnFolder(path, user);
+    return { path: await realpath(path), moved: false };
+  }
+  await makeRoom(path, target);
+  const place = await otherPlace(`${basename(path).replaceAll(/[^\w-]/g, "")}-${randomBytes(8).toString("hex")}`.replace(/^-/, ""), user);
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  await linkTo(path, place);
+  try {
+    await symlink(place, path);
+  } catch (error) {
+    await rmdir(place);
+    // Another role of the same stack was faster: its place counts.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST" && (await linkTarget(path)) !== undefined) return reachablePlace(path, user);
+    throw error;
+  }
   return { path: place, moved: true };
 }
 
@@ -102,30 +112,24 @@ async function makeOwnFolder(path: string, user: PostgresUser): Promise<void> {
   }
 }
 
-async function refuseToHide(path: string): Promise<void> {
+/** Takes away what the link replaces: an empty folder, or a link to an empty or absent one that is closed to the user. Data is never hidden behind a link. */
+async function makeRoom(path: string, closedTarget: string | undefined): Promise<void> {
   const facts = await lstat(path).catch(() => undefined);
-  if (facts?.isDirectory() !== true || (await readdir(path)).length === 0) return;
+  if (facts === undefined) return;
+  // Another role of the same stack made it meanwhile.
+  if (facts.isSymbolicLink() && (await linkTarget(path)) !== closedTarget) return;
+  const content = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    if (error.code === "ENOTDIR") throw new TidemarkError("TM-PG-DATA-DIR", `${path} should be a folder and is none`);
+    throw error;
+  });
+  if (content.length === 0) return facts.isSymbolicLink() ? unlink(path) : rmdir(path);
   throw new TidemarkError("TM-PG-UNREACHABLE", `${path} holds data and a folder above it is closed to the user that PostgreSQL runs as`);
-}
-
-async function linkTo(path: string, place: string): Promise<void> {
-  try {
-    await symlink(place, path);
-  } catch (error) {
-    // A link that is right already, or an empty folder or a file of the caller: the returned path is what counts.
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
 }
 
 async function linkTarget(path: string): Promise<string | undefined> {
   const facts = await lstat(path).catch(() => undefined);
   return facts?.isSymbolicLink() === true ? resolve(dirname(path), await readlink(path)) : undefined;
-}
-
-/** The same for every spelling of the same place: links above are resolved. */
-async function stableName(path: string, ancestor: string): Promise<string> {
-  const real = join(await realpath(ancestor), path.slice(ancestor.length));
-  return `${basename(path).replace(/[^\w-]/g, "")}-${createHash("sha256").update(real).digest("hex").slice(0, 16)}`.replace(/^-/, "");
 }
 
 async function deepestExisting(path: string): Promise<string> {
