@@ -12,8 +12,10 @@ export type ToApplier =
   /**
    * The first message after the start: what to apply to. It comes over the channel because the gateway has read and
    * checked the configuration already, and reading it again would be part of every restart's time.
+   * `recovered`, for the first applier of a gateway: where the journal ended when it was opened. Nobody can have applied
+   * records behind that yet, so a database that stands further on has seen a longer journal than this one was.
    */
-  | { readonly type: "begin"; readonly store: string; readonly journal: string; readonly config: Config }
+  | { readonly type: "begin"; readonly store: string; readonly journal: string; readonly config: Config; readonly recovered?: string }
   /** Records up to here are durable; sent on each advance, coalesced. The second message after the start. */
   | { readonly type: "durable"; readonly upTo: string }
   /** The verdict of request `request` stands durably at `sequence`; it may now be obeyed and shown. */

@@ -1,5 +1,6 @@
 // The applier's process, forked by the gateway. It ends when the channel closes: the gateway's successor has an applier of
 // its own. What is in hand then is finished or in doubt, and the position decides.
+import type { Sequence } from "@tidemark/kernel/brands";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { systemRandom } from "@tidemark/kernel/platform/system-random";
@@ -53,7 +54,7 @@ function firstMessage(link: GatewayLink, signal: AbortSignal): Promise<{ begin: 
 }
 
 async function apply(first: { begin: Begin; held: ToApplier[]; off: () => void }, link: GatewayLink, signal: AbortSignal): Promise<void> {
-  const { store: name, journal, config } = first.begin;
+  const { store: name, journal, config, recovered } = first.begin;
   const store = config.stores[name];
   if (store === undefined) throw new TidemarkError("TM-APPLIER-LINK", `the configuration has no store "${name}"`);
   const [password, token, reader] = await Promise.all([
@@ -87,6 +88,7 @@ async function apply(first: { begin: Begin; held: ToApplier[]; off: () => void }
     locator,
     link: heldLink,
     commands: compileCommands(config.commands),
+    ...(recovered === undefined ? {} : { recovered: BigInt(recovered) as Sequence }),
   });
   const retention = new KeyRetention({ ...world, database, locator, windowMs: config.gateway.idempotency.windowMs });
   await Promise.all([applier.run(signal), locator.run(signal), retention.run(signal)]);

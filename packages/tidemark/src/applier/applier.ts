@@ -39,6 +39,8 @@ export interface ApplierOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Where the journal ended when the gateway opened it, while nothing behind that can have been applied. Default: the frontier. */
+  readonly recovered?: Sequence;
   /** Default {@link DEFAULT_CONNECTIONS}. */
   readonly connections?: number;
   /** Default {@link APPLY_RULES}; the simulation hands in broken ones. */
@@ -67,6 +69,8 @@ export class Applier implements Service {
   readonly #world: ApplyWorld;
   readonly #frontier = { durable: 0n as Sequence };
   readonly #changed = new Wakeup();
+  /** Bounds the positions until a database was met; new records may hide that the journal has gone back (R12). */
+  #recovered: Sequence | undefined;
   #told = false;
   #paused = false;
   #run: ApplyRun | undefined;
@@ -78,6 +82,7 @@ export class Applier implements Service {
     const { store, requiredCopies, link, reader, commands, clock, random, logger, locator } = options;
     this.name = `applier ${store}`;
     this.#options = options;
+    this.#recovered = options.recovered;
     const verdicts = new VerdictIndex();
     const announcer = new Announcer({ store, link });
     const desk = new VerdictDesk({ store, link, verdicts });
@@ -87,6 +92,8 @@ export class Applier implements Service {
       requiredCopies,
       reader,
       frontier: this.#frontier,
+      mostApplied: () => this.#recovered ?? this.#frontier.durable,
+      met: () => (this.#recovered = undefined),
       commands,
       verdicts,
       desk,

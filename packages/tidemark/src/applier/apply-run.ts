@@ -119,12 +119,13 @@ export class ApplyRun implements RunControl {
   }
 
   async #start(): Promise<JournalFeed> {
-    const { desk, reader, frontier, verdicts, announcer } = this.world;
+    const { desk, reader, frontier, verdicts, announcer, mostApplied } = this.world;
     const session = this.#barrierSession;
     // A verdict that is being journalled must be known before its write could be tried again (R13).
     await desk.idle();
     const commit = this.#barrier.commit.bind(this.#barrier);
-    const positions = await loadPositions(session, { commit, durable: frontier.durable, announcer, reader });
+    const positions = await loadPositions(session, { commit, durable: frontier.durable, mostApplied: mostApplied(), announcer, reader });
+    this.world.met();
     this.board.load(positions, announcer.partitions());
     this.#healingFrom = this.board.lowest();
     this.board.letters = new DeadLetterBook(await session.pendingLetters(reader.id));

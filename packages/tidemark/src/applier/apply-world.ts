@@ -1,4 +1,4 @@
-import type { Epoch, Timeline } from "@tidemark/kernel/brands";
+import type { Epoch, Sequence, Timeline } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import type { TidemarkError } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
@@ -23,6 +23,10 @@ export interface ApplyWorld {
   readonly requiredCopies: number;
   readonly reader: JournalReader;
   readonly frontier: Frontier;
+  /** The highest position that a database can have of this journal; beyond it the journal has gone back (R12). */
+  readonly mostApplied: () => Sequence;
+  /** The positions of a database were read and fit: from now on records behind them may be applied. */
+  readonly met: () => void;
   readonly commands: ReadonlyMap<string, CompiledCommand>;
   readonly verdicts: VerdictIndex;
   readonly desk: VerdictDesk;

@@ -254,6 +254,39 @@ describe("a journal that is not the one of before", () => {
     expect(await total(older.admin)).toBe(50);
   });
 
+  it("stops the applier when it ended before the database's position, however much was accepted since", async () => {
+    await using primary = await startPrimary();
+    const id = randomUUID() as JournalId;
+    {
+      await using longer = await prepare({ connection: primary.connection, journal: new SimulatedJournal({ id }) });
+      longer.start();
+      await longer.write(...adds(20));
+      await longer.applied();
+    }
+    // An old copy of the journal, and a database that was away while it took in more than it had lost.
+    await using older = await prepare({ connection: primary.connection, journal: new SimulatedJournal({ id }) });
+    await older.write(...adds(10));
+    const recovered = older.journal.extent().durable;
+    await older.write(...adds(30));
+    older.start(recovered);
+    await older.gateway.until(() => older.gateway.state?.state === "stopped");
+    expect(older.gateway.state).toMatchObject({ code: "TM-APPLIER-JOURNAL-BEHIND" });
+    expect(await total(older.admin)).toBe(20);
+  });
+
+  it("lets the applier go on past where it was recovered, also over a lost connection", async () => {
+    await using primary = await startPrimary();
+    await using harness = await prepare({ connection: primary.connection });
+    await harness.write(...adds(5));
+    harness.start(harness.journal.extent().durable);
+    await harness.write(...adds(5));
+    await harness.applied();
+    await harness.admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tidemark_applier'`;
+    await harness.write(...adds(5));
+    await harness.applied();
+    expect(await total(harness.admin)).toBe(15);
+  });
+
   it("stops the applier when it no longer has what the database needs, and names the range", async () => {
     await using primary = await startPrimary();
     const journal = new SimulatedJournal({ id: randomUUID() as JournalId });

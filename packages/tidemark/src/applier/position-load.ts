@@ -17,6 +17,8 @@ interface LoadContext {
   /** Commits a barrier with these moves. */
   readonly commit: (moves: readonly PositionMove[]) => Promise<ApplyOutcome>;
   readonly durable: Sequence;
+  /** No position can be higher, unless the journal has gone back. */
+  readonly mostApplied: Sequence;
   readonly announcer: Announcer;
   readonly reader: JournalReader;
 }
@@ -30,12 +32,20 @@ export async function loadPositions(session: DatabaseSession, context: LoadConte
   if (all.length === 0) return meetJournal(session, context);
   const generation = Math.max(...all.map((row) => row.generation));
   const rows = all.filter((row) => row.generation === generation);
-  const ahead = rows.find((row) => row.sequence > context.durable);
+  const ahead = rows.find((row) => row.sequence > context.mostApplied);
   if (ahead !== undefined) {
     throw new TidemarkError(
       "TM-APPLIER-JOURNAL-BEHIND",
-      `the database has applied journal ${context.reader.id} up to ${ahead.sequence} (partition ${ahead.partition}), but the journal ends at ${context.durable}`,
-      { details: { journal: context.reader.id, partition: ahead.partition, position: ahead.sequence, durable: context.durable } },
+      `the database has applied journal ${context.reader.id} up to ${ahead.sequence} (partition ${ahead.partition}), but the journal ended at ${context.mostApplied}`,
+      {
+        details: {
+          journal: context.reader.id,
+          partition: ahead.partition,
+          position: ahead.sequence,
+          ended: context.mostApplied,
+          durable: context.durable,
+        },
+      },
     );
   }
   const base = rows.find((row) => row.partition === BASE_PARTITION);

@@ -69,7 +69,7 @@ export class WireAnswers {
   }
 
   #message(bytes: Buffer, start: number, end: number): void {
-    switch (bytes[start]) {
+    switch (bytes.readUInt8(start)) {
       case DATA_ROW:
         if (this.#sink.wantsRows) this.#sink.row(rowValues(bytes, start + 5));
         return;

@@ -211,7 +211,8 @@ export class ApplierHarness implements AsyncDisposable {
     this.locator.move(change);
   }
 
-  start(): void {
+  /** @param recovered where the journal ended when the gateway opened it. */
+  start(recovered?: bigint): void {
     const { connection, commands, wrap, connections, demanded, requiredCopies } = this.#options;
     const database = new PostgresDatabase({
       database: connection.database,
@@ -237,6 +238,7 @@ export class ApplierHarness implements AsyncDisposable {
       random: systemRandom,
       logger: silentLogger,
       ...(connections === undefined ? {} : { connections }),
+      ...(recovered === undefined ? {} : { recovered: recovered as Sequence }),
     });
     this.#running = applier.run(this.#stop.signal);
     this.gateway.tell({ type: "durable", upTo: String(this.journal.extent().durable) });
