@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { FAULTS } from "./faults/fault-catalogue.ts";
@@ -37,6 +37,9 @@ export interface ProveResult {
   readonly kept?: { readonly configFile: string; readonly stateDir: string };
 }
 
+/** Folder beside the ledger for what the stack said, of a proof that could not be run. */
+export const LOGS = "logs";
+
 /** Share of `seconds` before the fault. */
 const BEFORE_SHARE = 0.4;
 /** The load goes on for so long after what was broken works again. */
@@ -57,6 +60,7 @@ export async function prove(options: ProveOptions, progress: ProgressListener, s
   const stack = await Stack.make(options.run, fault.variant);
   let load: LoadHandle | undefined;
   let keep = false;
+  let proven = false;
   try {
     progress.phase("starting the stack", 8_000);
     await orAbort(stack.up(), signal);
@@ -65,11 +69,26 @@ export async function prove(options: ProveOptions, progress: ProgressListener, s
     const configuration = readFileSync(stack.configFile, "utf8");
     const report = buildReport(options, fault, evidence);
     keep = options.keep;
+    proven = report.exitCode === 0 || report.exitCode === 3;
     return { report, configuration, ...(keep ? { kept: { configFile: stack.configFile, stateDir: stack.stateDir } } : {}) };
+  } catch (error) {
+    if (!signal.aborted) stack.saveLogs(join(options.output, LOGS));
+    throw error;
   } finally {
     load?.kill();
+    if (!proven && !signal.aborted) keepLogs(stack, options.output);
     if (keep) stack.release();
     else await tearDown(stack, progress, signal.aborted);
+  }
+}
+
+/** What cannot be told from the counts may be told from the logs: they would be gone with the stack. */
+function keepLogs(stack: Stack, output: string): void {
+  for (const [from, to] of [
+    [join(stack.stateDir, "logs"), "logs"],
+    [join(stack.folder, "up.log"), "up.log"],
+  ] as const) {
+    if (existsSync(from)) cpSync(from, join(output, to), { recursive: true });
   }
 }
 
