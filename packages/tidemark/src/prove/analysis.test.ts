@@ -73,6 +73,14 @@ describe("the analysis of a run", () => {
     expect(healedAt(ledger, rows, { injected: injected(), overAtMs: 1_500 })).toBe(1_800);
     expect(healedAt(ledger, rows, { injected: injected(), overAtMs: 1_900 })).toBe(1_900);
     expect(healedAt(ledger, rows, { injected: injected(), overAtMs: undefined })).toBeUndefined();
+    // Late again, after a time in which nothing waited: not the same trouble.
+    expect(
+      healedAt([...ledger, acknowledged("d", { atMs: 2_600 })], [...rows, row("d", 2_990)], { injected: injected(), overAtMs: 1_500 }),
+    ).toBe(1_800);
+    // One that began to wait before the others were through prolongs it.
+    expect(
+      healedAt([...ledger, acknowledged("e", { atMs: 1_400 })], [...rows, row("e", 2_100)], { injected: injected(), overAtMs: 1_500 }),
+    ).toBe(2_100);
   });
 
   it("measures recovery as a first commit or as a pause, as the fault asks", () => {

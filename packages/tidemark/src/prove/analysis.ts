@@ -53,8 +53,9 @@ export function putBackFigure(rows: readonly TableRow[], injected: Injected): Pu
 }
 
 /**
- * When the stack was itself again: what was broken works, and the last order that had waited for the database has been
- * committed. Found afterwards, from the ledger and the commit times.
+ * When the stack was itself again: what was broken works, and no order stands acknowledged for more than {@link LATE_MS}
+ * without being committed. Found afterwards, from the ledger and the commit times; what is late again afterwards, as
+ * happens on a busy machine, is another matter.
  */
 export function healedAt(
   ledger: readonly LedgerEntry[],
@@ -63,12 +64,17 @@ export function healedAt(
 ): number | undefined {
   if (facts.overAtMs === undefined) return undefined;
   const committed = new Map(rows.map((row) => [row.order, row.committedAtMs]));
-  let healedMs = Math.max(facts.overAtMs, facts.injected.endedAtMs);
+  const late: { fromMs: number; toMs: number }[] = [];
   for (const { intent, answer } of ledger) {
     if (answer?.kind !== "acknowledged" || intent.purpose !== "order") continue;
-    const committedAtMs = committed.get(intent.order);
-    if (committedAtMs !== undefined && committedAtMs - answer.atMs > LATE_MS && committedAtMs > facts.injected.beganAtMs)
-      healedMs = Math.max(healedMs, committedAtMs);
+    const toMs = committed.get(intent.order);
+    if (toMs !== undefined && toMs - answer.atMs > LATE_MS) late.push({ fromMs: answer.atMs + LATE_MS, toMs });
+  }
+  late.sort((a, b) => a.fromMs - b.fromMs);
+  let healedMs = Math.max(facts.overAtMs, facts.injected.endedAtMs);
+  for (const { fromMs, toMs } of late) {
+    if (fromMs > healedMs) break;
+    healedMs = Math.max(healedMs, toMs);
   }
   return healedMs;
 }

@@ -22,10 +22,10 @@ interface Ended {
 }
 
 /** Starts `tidemark` with the temporary folder of its own, so that what it leaves behind is seen. */
-function start(args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
+function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): { child: ChildProcess; ended: Promise<Ended> } {
   const child = spawn(process.execPath, ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", main, ...args], {
     cwd: folder,
-    env: { ...process.env, TMPDIR: folder, NO_COLOR: "1" },
+    env: { ...process.env, TMPDIR: folder, NO_COLOR: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let [out, err] = ["", ""];
@@ -120,6 +120,17 @@ describe("tidemark prove", () => {
       expect((await ended).code).toBe(130);
       expect(left()).toEqual([]);
     }
+    expect(readdirSync(folder).filter((name) => !name.startsWith("."))).toEqual([]);
+  });
+
+  it("keeps what the stack said when it did not start, and says where", async () => {
+    const run = start(["prove", "--output", join(folder, "proof")], { TIDEMARK_PG_BIN: join(folder, "nowhere") });
+    const { code, err } = await run.ended;
+    expect(code).toBe(75);
+    expect(err).toContain("what the stack said lies in proof/logs");
+    expect(err).toContain("TM-PROVE-STACK");
+    expect(readdirSync(join(folder, "proof", "logs"))).toEqual(expect.arrayContaining(["up.log", "supervisor.log", "agent-pg1.log"]));
+    expect(left()).toEqual([]);
   });
 
   it("refuses what it cannot mean with the exit code for usage, before it starts anything", async () => {

@@ -73,6 +73,7 @@ export function buildReport(
     acknowledgements: latencyByPhase(ledger, marks),
     ...(putBack === undefined ? {} : { putBack }),
     ...(stated === undefined ? {} : { doomed: stated }),
+    ...(evidence.applier === undefined ? {} : { applier: evidence.applier }),
     ...(evidence.redundantAtMs === undefined ? {} : { redundantMs: evidence.redundantAtMs - injected.beganAtMs }),
     timeline: timelineOf(ledger, rows, marks),
   };

@@ -106,10 +106,14 @@ function chartCard(report: ProofReport): string {
     );
     return `<tr><th scope="row" class="number">${seconds}</th><td class="number">${acknowledged}</td><td class="number">${timeline.committed[slice] ?? 0}</td>${latency.join("")}</tr>`;
   });
+  const note =
+    report.putBack === undefined || report.putBack.orders === 0
+      ? ""
+      : `<p class="note">Nothing seems to be committed shortly before the fault: those commits were lost with the old primary. In the peak after it the journal puts them back.</p>`;
   return `<section class="card"><h2>The run</h2>
 <ul class="legend"><li><i class="acknowledged"></i>acknowledged</li><li><i class="committed"></i>committed in PostgreSQL</li><li><i class="median"></i>median latency</li><li><i class="slowest"></i>slowest</li></ul>
 <div class="wide-chart">${drawChart(input, { width: 960, id: "wide" })}</div><div class="small-chart">${drawChart(input, { width: 400, id: "small" })}</div>
-<details><summary>The figures of the drawing</summary><div class="scroll" tabindex="0"><table><thead><tr><th scope="col" class="number">s from the fault</th><th scope="col" class="number">acknowledged</th><th scope="col" class="number">committed</th><th scope="col" class="number">median ms</th><th scope="col" class="number">slowest ms</th></tr></thead><tbody>${rows.join("")}</tbody></table></div></details></section>`;
+${note}<details><summary>The figures of the drawing</summary><div class="scroll" tabindex="0"><table><thead><tr><th scope="col" class="number">s from the fault</th><th scope="col" class="number">acknowledged</th><th scope="col" class="number">committed</th><th scope="col" class="number">median ms</th><th scope="col" class="number">slowest ms</th></tr></thead><tbody>${rows.join("")}</tbody></table></div></details></section>`;
 }
 
 function namedCard(report: ProofReport): string {

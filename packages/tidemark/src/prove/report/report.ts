@@ -61,6 +61,8 @@ export interface ProofReport {
   readonly acknowledgements: Readonly<Record<Phase, LatencyFigures>>;
   readonly putBack?: PutBack;
   readonly doomed?: Doomed;
+  /** What the gateway said of its applier when not everything was applied in time. */
+  readonly applier?: string;
   /** From the fault to a synchronous standby again; absent where none was demanded, or none came back while it was waited for. */
   readonly redundantMs?: number;
   readonly timeline: Timeline;

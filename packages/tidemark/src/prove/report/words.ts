@@ -140,6 +140,7 @@ export function findings(report: ProofReport): string[] {
   const pause = report.acknowledgementPause;
   if (pause !== undefined && report.fault.name !== "none")
     found.push(`Clients waited at most ${formatMeasured(pause.toMs - pause.fromMs)} between two acknowledgements.`);
+  if (report.applier !== undefined) found.push(`The applier: ${report.applier}.`);
   if (report.redundantMs !== undefined)
     found.push(`A commit waited for a second copy again ${formatMeasured(report.redundantMs)} after the fault.`);
   if (report.marks.healedMs === undefined) found.push("What the fault broke did not work again before the load ended.");

@@ -25,6 +25,8 @@ export interface Evidence extends Course {
   readonly totals: readonly CustomerTotal[];
   readonly deadLetters: readonly DeadLetter[];
   readonly pending: ReadonlySet<string>;
+  /** What the gateway says of its applier, when not everything was applied in time. */
+  readonly applier?: string;
   readonly reigns: readonly ReignRow[];
   readonly postgresVersion: string;
 }
@@ -49,7 +51,7 @@ export async function gather(stack: Stack, course: Course): Promise<Evidence> {
   const ofLostJournal = lostJournal === undefined ? [] : await stack.withPrimary((sql) => readDeadLetters(sql, lostJournal));
   const deadLetters = [...(await stack.api.deadLetters()), ...ofLostJournal];
   const pending = course.settled ? new Set<string>() : await askPending(stack, missing(course.ledger, read.rows, deadLetters));
-  return { ...course, ...read, routeAfter, deadLetters, pending };
+  return { ...course, ...read, routeAfter, deadLetters, pending, ...(course.settled ? {} : { applier: await stack.api.applierState() }) };
 }
 
 /** The receipts of acknowledged orders that are neither rows nor dead letters. */

@@ -40,7 +40,7 @@ export interface StackVariant {
 }
 
 /** Files of a proof's stack, relative to the folder of tidemark.yaml. */
-export const FILES = { config: "tidemark.yaml", setup: "prove.sql", token: "prove.token", stateDir: "state" } as const;
+export const FILES = { config: "tidemark.yaml", setup: "prove.sql", token: "prove.token", stateDir: "state", log: "up.log" } as const;
 
 /** What the objective promises; the report shows what was measured beside it. */
 export const TARGETS = { rpoMs: 0, rtoMs: 5_000 } as const;

@@ -65,6 +65,20 @@ export class StackApi {
     return said;
   }
 
+  /** What the gateway says of its applier, in words. */
+  async applierState(): Promise<string> {
+    const status = await askFor<{
+      stores?: Record<string, { applier?: { state?: string; code?: string; message?: string; restarts?: number } | null }>;
+    }>({
+      url: `${this.gatewayUrl}/v1/status`,
+      token: this.#token,
+    });
+    const applier = status.stores?.[STORE]?.applier;
+    if (applier === undefined || applier === null) return "none runs";
+    const why = applier.code === undefined ? "" : `, ${applier.code}: ${applier.message ?? ""}`;
+    return `${applier.state ?? "unknown"}${why}, started again ${applier.restarts ?? 0} times`;
+  }
+
   /** All open dead letters with their reasons. */
   async deadLetters(): Promise<DeadLetter[]> {
     const found: DeadLetter[] = [];

@@ -23,7 +23,7 @@ const LINES_SHOWN = 12;
  * which then ends the stack in its own order. What it says goes to `up.log` there.
  */
 export function startStack(folder: string, mark: string): StackProcess {
-  const log = join(folder, "up.log");
+  const log = join(folder, FILES.log);
   const main = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../../main.ts" : "../../main.js", import.meta.url));
   const output = openSync(log, "a");
   let child;

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, lstatSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, lstatSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -78,37 +78,40 @@ export class Stack implements FaultScene {
     while (Date.now() < deadlineMs) {
       const turn = await Promise.race([
         this.#process.ended,
-        this.#isReady().then(
-          (ready) => ({ ready }),
-          (error: unknown) => ({ ready: false, error }),
+        this.#lacks().then(
+          (what) => (what === undefined ? undefined : new Error(what)),
+          (error: unknown) => error,
         ),
       ]);
       this.processes.refresh();
-      if (turn.ready) return;
-      if ("error" in turn) last = turn.error;
+      if (turn === undefined) return;
+      last = turn;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     throw new TidemarkError(
       "TM-PROVE-STACK",
-      `the stack in ${this.folder} was not ready within ${READY_MS / 1_000} s\n${lastLines(join(this.folder, "up.log"))}`,
+      `the stack in ${this.folder} was not ready within ${READY_MS / 1_000} s\n${lastLines(join(this.folder, FILES.log))}`,
       { cause: last },
     );
   }
 
-  async #isReady(): Promise<boolean> {
+  /** What is not there yet; undefined when everything is. */
+  async #lacks(): Promise<string | undefined> {
     const route = await this.route();
     // A reign begins closed: commits wait for nobody in particular, which is called synchronous too. A copy must be named.
     const copied = route.guarantee === "synchronous" && route.demanded.length >= (this.#variant.required ?? 1);
-    if (route.state !== "open" || (this.#variant.required !== 0 && !copied)) return false;
-    if (!(await this.gatewayAnswers())) return false;
+    if (route.state !== "open") return "the primary has not opened its reign";
+    if (this.#variant.required !== 0 && !copied) return "commits do not wait for the standby yet";
+    if (!(await this.gatewayAnswers())) return "the gateway does not take requests yet";
     return this.withPrimary(async (sql) => {
       const [found] = await sql<
         { ready: boolean }[]
       >`SELECT to_regclass('orders') IS NOT NULL AND to_regclass('tidemark.position') IS NOT NULL AS ready`;
-      if (this.#variant.required !== 0 || found?.ready !== true) return found?.ready === true;
+      if (found?.ready !== true) return "the tables are not made yet";
+      if (this.#variant.required !== 0) return undefined;
       // Without a demand nobody waits for the standby; a proof without one would prove nothing.
       const [copies] = await sql<{ count: number }[]>`SELECT count(*)::int AS count FROM pg_stat_replication WHERE state = 'streaming'`;
-      return (copies?.count ?? 0) > 0;
+      return (copies?.count ?? 0) > 0 ? undefined : "no standby streams yet";
     });
   }
 
@@ -192,6 +195,16 @@ export class Stack implements FaultScene {
       }
     }
     await this.processes.end();
+  }
+
+  /** Copies what the supervisor and the roles said to `folder`: of a proof that could not be run it is all there is to look at. */
+  saveLogs(folder: string): void {
+    const logs = [
+      { from: join(this.folder, FILES.log), to: join(folder, FILES.log) },
+      { from: join(this.stateDir, "logs"), to: folder },
+      ...NODES.map((node) => ({ from: join(this.stateDir, "data", `${node}.log`), to: join(folder, `${node}.log`) })),
+    ];
+    for (const { from, to } of logs) if (existsSync(from)) cpSync(from, to, { recursive: true });
   }
 
   /** Lets the stack go on when this process ends. */
