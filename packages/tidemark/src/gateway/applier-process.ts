@@ -16,6 +16,12 @@ const STOP_MS = 10_000;
 
 type Told = Exclude<FromApplier, { type: "state" }>;
 
+/** Who asked: to be answered, while he lives. */
+export interface AskingApplier {
+  readonly isGone: boolean;
+  answer(message: ToApplier): void;
+}
+
 /** What is known of an applier for the status page. */
 export interface ApplierFacts {
   readonly pid: number | undefined;
@@ -30,8 +36,12 @@ interface ApplierProcessParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly fork: ForkApplier;
+  /** Where the journal ended when it was opened. */
+  readonly recovered: bigint;
+  /** Resolves when nothing that an earlier process asked for is on its way into the journal. */
+  readonly settled: () => Promise<void>;
   /** Takes in everything that the applier says but its state. */
-  readonly onMessage: (message: Told, reply: (message: ToApplier) => void) => void;
+  readonly onMessage: (message: Told, asker: AskingApplier) => void;
 }
 
 /** Keeps one store's applier running: starts it, tells it the durable frontier, starts it again when it dies. */
@@ -90,14 +100,20 @@ export class ApplierProcess {
   }
 
   #fork(): void {
-    const { store, journal, config, clock } = this.#parts;
+    const { store, journal, config, clock, recovered } = this.#parts;
     this.#startedMs = clock.monotonicMs();
     this.#state = { state: "starting" };
     let current: ApplierChannel | undefined;
     let gone = false;
+    const asker: AskingApplier = {
+      get isGone() {
+        return gone;
+      },
+      answer: (message) => current?.send(message),
+    };
     current = this.#parts.fork({
       onMessage: (message) => {
-        if (!gone) this.#heard(message, (reply) => current?.send(reply));
+        if (!gone) this.#heard(message, asker);
       },
       onExit: (how) => {
         gone = true;
@@ -106,13 +122,15 @@ export class ApplierProcess {
     });
     if (gone) return;
     this.#channel = current;
-    current.send({ type: "begin", store, journal: journal.id, config });
+    // Later ones may find what the first one applied behind it.
+    const first = this.#restarts === 0 ? { recovered: String(recovered) } : {};
+    current.send({ type: "begin", store, journal: journal.id, config, ...first });
     this.#tellFrontier();
     if (this.#paused) current.send({ type: "pause", paused: true });
   }
 
-  #heard(message: FromApplier, reply: (message: ToApplier) => void): void {
-    if (message.type !== "state") return this.#parts.onMessage(message, reply);
+  #heard(message: FromApplier, asker: AskingApplier): void {
+    if (message.type !== "state") return this.#parts.onMessage(message, asker);
     if (message.state.state !== this.#state.state)
       this.#parts.logger.info({ store: this.#parts.store, applier: message.state }, `applier is ${message.state.state}`);
     this.#state = message.state;
@@ -126,8 +144,14 @@ export class ApplierProcess {
     if (clock.monotonicMs() - this.#startedMs >= HEALTHY_MS) this.#delayMs = FIRST_RESTART_MS;
     logger.warn({ store, ...how, delayMs: this.#delayMs }, "the applier ended, starting another");
     this.#restarts++;
-    this.#restartTimer = clock.setTimer(this.#delayMs, () => this.#fork());
+    this.#restartTimer = clock.setTimer(this.#delayMs, () => void this.#forkWhenSettled());
     this.#delayMs = Math.min(this.#delayMs * 2, MOST_RESTART_MS);
+  }
+
+  /** A verdict that comes late would find its write tried again, and perhaps applied, by one who did not know of it (R13). */
+  async #forkWhenSettled(): Promise<void> {
+    await this.#parts.settled();
+    if (!this.#stopping) this.#fork();
   }
 
   /** At once after a pause, because somebody may wait for this one; under load a moment later, with those that came meanwhile. */

@@ -185,7 +185,7 @@ describe("the applier's process", () => {
   test("hears what to apply to, then the durable frontier, coalesced", async () => {
     const applier = it.applier("orders");
     expect(applier.sent.slice(0, 2)).toMatchObject([
-      { type: "begin", store: "orders", journal: it.journal.id },
+      { type: "begin", store: "orders", journal: it.journal.id, recovered: "0" },
       { type: "durable", upTo: "0" },
     ]);
     await it.post([order(), order(), order()]);
@@ -205,6 +205,44 @@ describe("the applier's process", () => {
     expect((await it.request("GET", "/v1/status")).json["stores"]).toMatchObject({
       orders: { applier: { restarts: 1, state: "starting" } },
     });
+  });
+
+  test("hears where the journal was recovered only if it is the first: later ones find what that one applied", async () => {
+    await it.post(order());
+    const before = it.applier("orders");
+    before.die();
+    await expect.poll(() => it.applier("orders"), { interval: 5 }).not.toBe(before);
+    expect(it.applier("orders").sent[0]).not.toHaveProperty("recovered");
+  });
+
+  test("is not started again before the verdict that it asked for is durable, so that its successor knows it (R13)", async () => {
+    await it.post(order());
+    const { partition } = await journalled(1n);
+    it.journal.hold();
+    it.applier("orders").verdict(partition, "1", "rejected");
+    await expect.poll(() => it.journal.waiting).toBe(1);
+    const [orders, ledger] = [it.applier("orders"), it.applier("ledger")];
+    orders.die();
+    ledger.die();
+    await expect.poll(() => it.applier("ledger"), { interval: 5 }).not.toBe(ledger);
+    expect(it.applier("orders")).toBe(orders);
+    it.journal.release();
+    await expect.poll(() => it.applier("orders"), { interval: 5 }).not.toBe(orders);
+    expect(it.applier("orders").sent).toMatchObject([{ type: "begin" }, { type: "durable", upTo: "2" }]);
+  });
+
+  test("a verdict that a full journal refused is not tried again for an applier that is gone", async () => {
+    await it.post(order());
+    const { partition } = await journalled(1n);
+    it.journal.failNext({ kind: "full" });
+    const before = it.applier("orders");
+    before.verdict(partition, "1", "rejected");
+    before.die();
+    await expect.poll(() => it.applier("orders"), { interval: 5 }).not.toBe(before);
+    // The next one has judged otherwise by the time at which the other request would have been tried again.
+    it.applier("orders").applied(partition, 1n);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(it.journal.extent().durable).toBe(1n);
   });
 
   test("a verdict asked for twice is journalled once", async () => {

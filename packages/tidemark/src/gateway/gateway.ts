@@ -4,13 +4,13 @@ import { hasCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Random } from "@tidemark/kernel/random";
 import type { Sequence } from "@tidemark/kernel/brands";
-import type { FromApplier, ToApplier } from "../applier/applier-link.ts";
+import type { FromApplier } from "../applier/applier-link.ts";
 import type { Config } from "../config/config.ts";
 import type { Journal } from "../journal/journal.ts";
 import { Acceptance } from "./acceptance.ts";
 import { Access, demandSafeAddress, isLoopback, type LoadedToken } from "./access.ts";
 import type { ForkApplier } from "./applier-channel.ts";
-import { ApplierProcess } from "./applier-process.ts";
+import { ApplierProcess, type AskingApplier } from "./applier-process.ts";
 import { compileValidators } from "./argument-validator.ts";
 import { compileCommands } from "./command-catalogue.ts";
 import { DeadLetters, type AuditPort } from "./dead-letters.ts";
@@ -63,6 +63,7 @@ const DRAIN_MS = 5_000;
  */
 export async function openGateway(world: GatewayWorld): Promise<Gateway> {
   const { config, journal, clock, logger } = world;
+  const recovered = journal.extent().durable;
   demandSafeAddress(config.gateway);
   demandObjectives(config, journal.domains);
   const commands = compileCommands(config.commands);
@@ -90,7 +91,9 @@ export async function openGateway(world: GatewayWorld): Promise<Gateway> {
         clock,
         logger,
         fork: world.forkApplier,
-        onMessage: (message, reply) => desk.hear(message, reply),
+        recovered,
+        settled: () => desk.settled(store),
+        onMessage: (message, asker) => desk.hear(message, asker),
       }),
     ]),
   );
@@ -153,6 +156,8 @@ async function closeGateway(parts: {
 /** How long a verdict waits before it is tried again in a full journal. */
 const VERDICT_RETRY_MS = 250;
 
+type VerdictRequest = Extract<FromApplier, { type: "verdict" }>;
+
 /** Takes in what the appliers say. */
 class ApplierDesk {
   readonly #parts: {
@@ -166,6 +171,8 @@ class ApplierDesk {
   };
   readonly trimSafe = new Map<string, bigint>();
   readonly incidents = { count: 0 };
+  /** Verdicts on their way into the journal, by store. */
+  readonly #recording = new Map<string, Set<Promise<unknown>>>();
 
   constructor(parts: {
     config: Config;
@@ -179,12 +186,17 @@ class ApplierDesk {
     this.#parts = parts;
   }
 
-  hear(message: Exclude<FromApplier, { type: "state" }>, reply: (message: ToApplier) => void): void {
+  /** Resolves when no verdict of `store` is on its way into the journal. */
+  async settled(store: string): Promise<void> {
+    await Promise.allSettled(this.#recording.get(store) ?? []);
+  }
+
+  hear(message: Exclude<FromApplier, { type: "state" }>, asker: AskingApplier): void {
     switch (message.type) {
       case "applied":
         return this.#parts.outcomes.applied(message);
       case "verdict":
-        return void this.#verdict(message, reply);
+        return void this.#verdict(message, asker);
       case "incident":
         this.incidents.count++;
         return this.#parts.logger.error({ store: message.store, sequence: message.sequence, code: message.code }, message.message);
@@ -196,23 +208,38 @@ class ApplierDesk {
   /**
    * A journal that is full takes the verdict later: the applier waits for the answer, and the write stays where it is. One
    * that has stopped takes nothing any more, and nothing is shown that is not durable: the gateway has to be started again.
+   * Of an applier that is gone nothing is tried again: its successor judges for itself.
    */
-  async #verdict(message: Extract<FromApplier, { type: "verdict" }>, reply: (message: ToApplier) => void): Promise<void> {
-    const { verdictJournal, deadLetters, logger, clock } = this.#parts;
+  async #verdict(message: VerdictRequest, asker: AskingApplier): Promise<void> {
+    const { deadLetters, logger, clock } = this.#parts;
     try {
-      let sequence: bigint | undefined;
+      let sequence = await this.#record(message);
       while (sequence === undefined) {
-        sequence = await verdictJournal.record(message.partition, message.payload).catch((error: unknown) => {
-          if (!hasCode(error, "TM-JOURNAL-FULL") && !hasCode(error, "TM-JOURNAL-BUSY")) throw error;
-          return undefined;
-        });
-        if (sequence === undefined) await sleep(clock, VERDICT_RETRY_MS);
+        await sleep(clock, VERDICT_RETRY_MS);
+        if (asker.isGone) return;
+        sequence = await this.#record(message);
       }
-      reply({ type: "verdict-recorded", request: message.request, sequence: String(sequence) });
+      asker.answer({ type: "verdict-recorded", request: message.request, sequence: String(sequence) });
       // What cannot follow now does so at the next start, by the same rule.
       await deadLetters.released(BigInt(message.payload.sequence));
     } catch (error) {
       logger.error({ err: error, store: message.store, sequence: message.payload.sequence }, "a verdict could not be journalled");
+    }
+  }
+
+  /** Undefined when the journal has no room now. */
+  async #record({ store, partition, payload }: VerdictRequest): Promise<bigint | undefined> {
+    const recording = this.#recording.get(store) ?? new Set();
+    this.#recording.set(store, recording);
+    const recorded = this.#parts.verdictJournal.record(partition, payload);
+    recording.add(recorded);
+    try {
+      return await recorded;
+    } catch (error) {
+      if (!hasCode(error, "TM-JOURNAL-FULL") && !hasCode(error, "TM-JOURNAL-BUSY")) throw error;
+      return undefined;
+    } finally {
+      recording.delete(recorded);
     }
   }
 
