@@ -18,7 +18,7 @@ export const proveErrors = {
     meaning: "The stack of a proof did not start, or ended by itself.",
     normal: false,
     retry: "later",
-    hint: "Read the logs that the message names; run again with --keep to look at the stack.",
+    hint: "Read the end of the log that is shown, and the logs beside the ledger; then run the proof again.",
   },
   "TM-PROVE-LOAD": {
     meaning: "The load process of a proof did not start, or ended by itself.",

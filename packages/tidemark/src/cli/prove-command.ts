@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
@@ -8,7 +8,7 @@ import { EXIT } from "../platform/exit-codes.ts";
 import { DEFAULT_FAULT, FAULT_NAMES, type FaultName } from "../prove/faults/fault-name.ts";
 import { FAULTS } from "../prove/faults/fault-catalogue.ts";
 import { ProgressLine } from "../prove/progress-line.ts";
-import { prove, writeReport } from "../prove/prove-run.ts";
+import { LOGS, prove, writeReport } from "../prove/prove-run.ts";
 import { signedProof } from "../prove/proof-file.ts";
 import { renderHtml } from "../prove/report/html.ts";
 import type { ProofReport } from "../prove/report/report.ts";
@@ -167,6 +167,8 @@ async function runOne(
     return { fault, exitCode: report.exitCode, report };
   } catch (error) {
     progress.end();
+    removeUnfinished(output, signal.aborted);
+    if (existsSync(join(output, LOGS))) terminal.err(`what the stack said lies in ${shownPath(join(output, LOGS))}`);
     if (!signal.aborted && oneOfMany) terminal.err(`${terminal.paint.bad(fault)} could not be run: ${messageOf(error)}`);
     return { fault, exitCode: EXIT.temporary, error };
   }
@@ -177,7 +179,7 @@ function show(
   place: { output: string; oneOfMany: boolean; kept: { configFile: string; stateDir: string } | undefined; terminal: Terminal },
 ): void {
   const { terminal, kept } = place;
-  const shown = relative(process.cwd(), place.output).startsWith("..") ? place.output : relative(process.cwd(), place.output);
+  const shown = shownPath(place.output);
   const files = [
     { label: "report", path: join(shown, "report.html") },
     { label: "figures", path: join(shown, "report.json") },
@@ -189,6 +191,12 @@ function show(
     terminal.out(
       `\nThe stack still runs. Look at it and stop it with\n  tidemark status --config ${kept.configFile}\n  tidemark down --config ${kept.configFile}`,
     );
+}
+
+/** Relative to the working folder where it lies in there. */
+function shownPath(path: string): string {
+  const way = relative(process.cwd(), path);
+  return way.startsWith("..") ? path : way;
 }
 
 /** The worst of all: a failure before one that could not be run. The stated loss of lose-journal is what was to be shown. */
@@ -207,6 +215,12 @@ function outputFolder(fault: FaultName, oneOfMany: boolean, flags: ProveFlags): 
     throw new TidemarkError("TM-PROVE-USAGE", `there is a proof in ${folder} already; name another folder`);
   mkdirSync(folder, { recursive: true });
   return folder;
+}
+
+/** What a proof that came to no verdict leaves: of one that was interrupted nothing, of one that failed the ledger, if it has one. */
+function removeUnfinished(output: string, interrupted: boolean): void {
+  if (interrupted) rmSync(join(output, "ledger.ndjson"), { force: true });
+  if (readdirSync(output).length === 0) rmdirSync(output);
 }
 
 interface Interrupt {
