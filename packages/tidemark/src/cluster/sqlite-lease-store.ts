@@ -13,19 +13,27 @@ const FORMAT_VERSION = 1;
 export class SqliteLeaseStore implements LeaseStore {
   readonly #database: DatabaseSync;
   readonly #watch: KeyWatch;
+  readonly #onBroken: (error: TidemarkError) => void;
   #broken: unknown;
 
   /**
    * Opens or makes the file; `:memory:` for tests. A second process on the same file is refused: its waiters would not hear
    * of our changes. Throws TM-CLUSTER-LEASE-STORE-VALUE when the file is of another format version.
+   * @param onBroken called once, when the store has stopped after a fault: only a new process, which recovers the file, cures it.
    */
-  constructor(path: string, clock: Clock) {
+  constructor(path: string, clock: Clock, onBroken: (error: TidemarkError) => void = () => undefined) {
     this.#watch = new KeyWatch(clock);
+    this.#onBroken = onBroken;
     this.#database = new DatabaseSync(path);
-    this.#database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
+    this.#database.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;",
+    );
     const { user_version: version } = this.#database.prepare("PRAGMA user_version").get() as { user_version: number };
     if (version !== 0 && version !== FORMAT_VERSION) {
-      throw new TidemarkError("TM-CLUSTER-LEASE-STORE-VALUE", `${path} has format version ${version}; this Tidemark knows ${FORMAT_VERSION}`);
+      throw new TidemarkError(
+        "TM-CLUSTER-LEASE-STORE-VALUE",
+        `${path} has format version ${version}; this Tidemark knows ${FORMAT_VERSION}`,
+      );
     }
     this.#database.exec(
       `BEGIN IMMEDIATE;
@@ -46,7 +54,9 @@ export class SqliteLeaseStore implements LeaseStore {
       const statement =
         expected === 0
           ? this.#database.prepare("INSERT INTO entry (key, value, revision) VALUES (?, ?, 1) ON CONFLICT DO NOTHING").run(key, text)
-          : this.#database.prepare("UPDATE entry SET value = ?, revision = revision + 1 WHERE key = ? AND revision = ?").run(text, key, expected);
+          : this.#database
+              .prepare("UPDATE entry SET value = ?, revision = revision + 1 WHERE key = ? AND revision = ?")
+              .run(text, key, expected);
       return statement.changes === 1 ? this.#find(key) : undefined;
     });
     if (entry === undefined) throw conflict(key, expected, (await this.read(key))?.revision ?? 0);
@@ -66,18 +76,23 @@ export class SqliteLeaseStore implements LeaseStore {
   }
 
   #find(key: string): LeaseEntry | undefined {
-    const row = this.#database.prepare("SELECT value, revision FROM entry WHERE key = ?").get(key) as { value: string; revision: number } | undefined;
+    const row = this.#database.prepare("SELECT value, revision FROM entry WHERE key = ?").get(key) as
+      | { value: string; revision: number }
+      | undefined;
     return row === undefined ? undefined : { key, value: JSON.parse(row.value) as unknown, revision: row.revision };
   }
 
   /** FAIL-STOP: after a failed write or sync the file is not trusted again until the process has started anew and recovered it. */
   #attempt<T>(work: () => T): T {
-    if (this.#broken !== undefined) throw new TidemarkError("TM-CLUSTER-LEASE-STORE-AWAY", "the lease store stopped after a fault", { cause: this.#broken });
+    if (this.#broken !== undefined)
+      throw new TidemarkError("TM-CLUSTER-LEASE-STORE-AWAY", "the lease store stopped after a fault", { cause: this.#broken });
     try {
       return work();
     } catch (cause) {
       this.#broken = cause;
-      throw new TidemarkError("TM-CLUSTER-LEASE-STORE-AWAY", "the lease store's file could not be read or written", { cause });
+      const error = new TidemarkError("TM-CLUSTER-LEASE-STORE-AWAY", "the lease store's file could not be read or written", { cause });
+      this.#onBroken(error);
+      throw error;
     }
   }
 }

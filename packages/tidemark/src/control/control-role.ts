@@ -40,13 +40,18 @@ const RETRY_MS = 1_000;
 const TAKE_OVER_AFTER_MS = 0;
 const GATEWAY_TIMEOUT_MS = 1_000;
 
-/** Runs control until `signal` aborts. Rejects when its port is taken or its state cannot be opened. */
+/**
+ * Runs control until `signal` aborts. Rejects when its port is taken or its state cannot be opened, and with
+ * TM-CLUSTER-LEASE-STORE-AWAY when the lease store has stopped after a fault (FAIL-STOP): started again, control recovers it.
+ */
 export async function runControlRole(options: ControlRoleOptions): Promise<void> {
-  const { config, logger, clock, random, signal } = options;
+  const { config, logger, clock, random } = options;
+  const broken = new AbortController();
+  const signal = AbortSignal.any([options.signal, broken.signal]);
   const token = await readOrCreateSecret(config.control.internalTokenFile);
   const folder = join(config.stateDir, "control");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const leaseStore = new SqliteLeaseStore(join(folder, "lease-store.sqlite"), clock);
+  const leaseStore = new SqliteLeaseStore(join(folder, "lease-store.sqlite"), clock, (error) => broken.abort(error));
   const audit = await openAuditLog({ file: join(config.stateDir, "audit", "audit.jsonl"), clock });
   const registry = new AgentRegistry(clock);
   const routes = new RouteBoard(clock);
@@ -96,7 +101,13 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
     const store = config.stores[storeName] as StoreConfig;
     const coordinator = coordinators.get(storeName) as Coordinator;
     const history = histories.get(storeName) as FailoverHistory;
-    return reportStore(storeName, store, { state: coordinator.state, registry, route: routes.current(storeName), events: history.events, lastFailover: history.lastFailover });
+    return reportStore(storeName, store, {
+      state: coordinator.state,
+      registry,
+      route: routes.current(storeName),
+      events: history.events,
+      lastFailover: history.lastFailover,
+    });
   };
   const names = Object.keys(config.stores);
   const startedMs = clock.monotonicMs();
@@ -113,13 +124,23 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
     status: async () => ({
       name: config.name,
       atMs: clock.wallMs(),
-      control: { coordinator: incarnation, uptimeMs: Math.round(clock.monotonicMs() - startedMs), leaseStore: "embedded: a declared single point" },
+      control: {
+        coordinator: incarnation,
+        uptimeMs: Math.round(clock.monotonicMs() - startedMs),
+        leaseStore: "embedded: a declared single point",
+      },
       stores: Object.fromEntries(names.map((name) => [name, report(name)])),
       gateway: await askGateway(gateway),
     }),
     accept: async (storeName, by, reason) => {
       const state = coordinators.get(storeName)?.state;
-      await audit.append({ who: by, action: "accept-loss", subject: storeName, reason, facts: { phase: state?.phase ?? "unknown", bytes: state?.estimate?.bytes ?? null } });
+      await audit.append({
+        who: by,
+        action: "accept-loss",
+        subject: storeName,
+        reason,
+        facts: { phase: state?.phase ?? "unknown", bytes: state?.estimate?.bytes ?? null },
+      });
       coordinators.get(storeName)?.accept(by, reason);
     },
   });
@@ -127,6 +148,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
   try {
     options.onReady?.();
     await Promise.all([...coordinators.values()].map((coordinator) => coordinator.run(signal)));
+    broken.signal.throwIfAborted();
   } finally {
     routes.close();
     await server.close();
@@ -135,7 +157,9 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
 }
 
 function agentsOf(store: StoreConfig, token: Redacted<string>, clock: Clock): Map<string, InternalClient> {
-  return new Map(store.nodes.map((node) => [node.name, new InternalClient({ address: node.agent, token, clock, away: "TM-CLUSTER-AGENT-AWAY" })]));
+  return new Map(
+    store.nodes.map((node) => [node.name, new InternalClient({ address: node.agent, token, clock, away: "TM-CLUSTER-AGENT-AWAY" })]),
+  );
 }
 
 /** What the gateway says of itself; without it the rest of the status stands. */
@@ -148,5 +172,14 @@ async function askGateway(client: InternalClient): Promise<unknown> {
 }
 
 function factsOf(event: FailoverEvent): { [name: string]: JsonValue } {
-  return JSON.parse(JSON.stringify({ epoch: event.epoch, from: event.from, to: event.to, phasesMs: event.phasesMs, totalMs: event.totalMs, loss: event.loss })) as { [name: string]: JsonValue };
+  return JSON.parse(
+    JSON.stringify({
+      epoch: event.epoch,
+      from: event.from,
+      to: event.to,
+      phasesMs: event.phasesMs,
+      totalMs: event.totalMs,
+      loss: event.loss,
+    }),
+  ) as { [name: string]: JsonValue };
 }
