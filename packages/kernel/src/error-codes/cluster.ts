@@ -24,7 +24,8 @@ export const clusterErrors = {
     httpStatus: 400,
   },
   "TM-CLUSTER-STORE-EMPTY": {
-    meaning: "The lease store knows nothing of this store, but a node has data of it; making a new cluster could hide acknowledged commits (R7).",
+    meaning:
+      "The lease store knows nothing of this store, but a node has data of it; making a new cluster could hide acknowledged commits (R7).",
     normal: false,
     retry: "never",
     hint: "Bring back the control process's state folder. If the data is not needed, move the data directories of all nodes away.",

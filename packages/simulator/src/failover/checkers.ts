@@ -18,7 +18,10 @@ export class Checkers {
 
   acknowledge(id: number, by: SimulatedPostgres): void {
     if (by.reign < this.#highestReign) {
-      this.violations.push({ invariant: "ONE-WRITER", what: `${by.name} acknowledges ${id} in epoch ${by.reign}; epoch ${this.#highestReign} has acknowledged already` });
+      this.violations.push({
+        invariant: "ONE-WRITER",
+        what: `${by.name} acknowledges ${id} in epoch ${by.reign}; epoch ${this.#highestReign} has acknowledged already`,
+      });
     }
     this.#highestReign = Math.max(this.#highestReign, by.reign);
     this.acknowledged.add(id);
@@ -33,7 +36,10 @@ export class Checkers {
     // A re-election in between keeps the timeline that the loss was stated for.
     const stated = record.loss ?? record.reigns.find((reign) => reign.timeline === record.timeline && reign.loss !== undefined)?.loss;
     if (stated === undefined) {
-      this.violations.push({ invariant: "NO-LOSS-PROMOTE", what: `${postgres.name} reigns in epoch ${record.epoch} without ${missing.length} acknowledged commits, first ${missing[0]}` });
+      this.violations.push({
+        invariant: "NO-LOSS-PROMOTE",
+        what: `${postgres.name} reigns in epoch ${record.epoch} without ${missing.length} acknowledged commits, first ${missing[0]}`,
+      });
     } else {
       this.statedLosses += missing.length;
     }
@@ -43,11 +49,21 @@ export class Checkers {
   /** At the end, healed: everything acknowledged is on the primary, and it acknowledges. */
   end(primary: SimulatedPostgres | undefined, progressed: boolean): void {
     if (primary === undefined || !progressed) {
-      this.violations.push({ invariant: "LIVENESS", what: primary === undefined ? "there is no primary after everything was healed" : `${primary.name} acknowledges nothing after everything was healed` });
+      this.violations.push({
+        invariant: "LIVENESS",
+        what:
+          primary === undefined
+            ? "there is no primary after everything was healed"
+            : `${primary.name} acknowledges nothing after everything was healed`,
+      });
     }
     if (primary === undefined) return;
     const there = new Set(primary.wal.map((wal) => wal.id));
     const missing = [...this.acknowledged].filter((id) => !there.has(id));
-    if (missing.length > 0) this.violations.push({ invariant: "NO-LOSS-PROMOTE", what: `${missing.length} acknowledged commits are missing at the end, first ${missing[0]}` });
+    if (missing.length > 0)
+      this.violations.push({
+        invariant: "NO-LOSS-PROMOTE",
+        what: `${missing.length} acknowledged commits are missing at the end, first ${missing[0]}`,
+      });
   }
 }

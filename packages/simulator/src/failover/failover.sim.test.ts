@@ -26,14 +26,18 @@ const SHAPES_OF: Readonly<Partial<Record<Mutation, readonly (typeof SHAPES)[numb
 };
 
 describe("the failover protocol in the simulator", () => {
-  it.each(SHAPES)("has one writer, loses nothing and comes back: $nodes nodes, $required required", ({ nodes, required }) => {
-    for (let seed = first; seed < first + runs; seed++) {
-      const options = optionsFor(seed, nodes, required);
-      const result = new World(seed, options).run();
-      expect(result.violations, `seed ${seed}, ${JSON.stringify({ ...options, slow: [...options.slow] })}`).toEqual([]);
-      expect(result.acknowledged).toBeGreaterThan(0);
-    }
-  }, 120_000);
+  it.each(SHAPES)(
+    "has one writer, loses nothing and comes back: $nodes nodes, $required required",
+    ({ nodes, required }) => {
+      for (let seed = first; seed < first + runs; seed++) {
+        const options = optionsFor(seed, nodes, required);
+        const result = new World(seed, options).run();
+        expect(result.violations, `seed ${seed}, ${JSON.stringify({ ...options, slow: [...options.slow] })}`).toEqual([]);
+        expect(result.acknowledged).toBeGreaterThan(0);
+      }
+    },
+    120_000,
+  );
 
   it("gives the same run for the same seed", () => {
     const run = (): unknown => new World(7, optionsFor(7, 3, 1)).run();
@@ -52,13 +56,17 @@ describe("the failover protocol in the simulator", () => {
     expect(stated).toBeGreaterThan(0);
   });
 
-  it.each(MUTATIONS)("breaks without the rule: %s", (mutation) => {
-    const shapes = SHAPES_OF[mutation] ?? SHAPES;
-    for (let seed = 1; seed <= MOST_SEEDS; seed++) {
-      for (const { nodes, required } of shapes) {
-        if (new World(seed, optionsFor(seed, nodes, required), mutation).run().violations.length > 0) return;
+  it.each(MUTATIONS)(
+    "breaks without the rule: %s",
+    (mutation) => {
+      const shapes = SHAPES_OF[mutation] ?? SHAPES;
+      for (let seed = 1; seed <= MOST_SEEDS; seed++) {
+        for (const { nodes, required } of shapes) {
+          if (new World(seed, optionsFor(seed, nodes, required), mutation).run().violations.length > 0) return;
+        }
       }
-    }
-    expect.unreachable(`${MOST_SEEDS} seeds did not show that ${mutation} matters`);
-  }, 120_000);
+      expect.unreachable(`${MOST_SEEDS} seeds did not show that ${mutation} matters`);
+    },
+    120_000,
+  );
 });

@@ -52,7 +52,9 @@ export class Network {
   #drawDelayMs(): number {
     // Most are fast; a few are late, so that old messages meet new epochs.
     const { mostDelayMs } = this.#options;
-    return this.#scheduler.chance(0.05) && !this.#healthy ? this.#scheduler.between(0, mostDelayMs * 20) : this.#scheduler.between(0.1, mostDelayMs);
+    return this.#scheduler.chance(0.05) && !this.#healthy
+      ? this.#scheduler.between(0, mostDelayMs * 20)
+      : this.#scheduler.between(0.1, mostDelayMs);
   }
 
   isLost(a: string, b: string): boolean {

@@ -7,10 +7,10 @@ import type { LocalNode, NodeAction } from "../../../tidemark/src/cluster/agent/
 import { decideRole, followsKey } from "../../../tidemark/src/cluster/agent/node-role.ts";
 import type { ClusterRecord, Reign, SynchronousSet } from "../../../tidemark/src/cluster/cluster-record.ts";
 import type { Vote } from "../../../tidemark/src/cluster/failover-state.ts";
-import { CLOSED_SET, isAsynchronous, kindOf } from "../../../tidemark/src/cluster/quorum.ts";
-import { nextStep } from "../../../tidemark/src/cluster/synchronous-policy.ts";
+import { CLOSED_SET, isAsynchronous } from "../../../tidemark/src/cluster/quorum.ts";
 import { Refusal } from "./network.ts";
 import type { Process } from "./scheduler.ts";
+import { SimulatedSetKeeper } from "./simulated-set-keeper.ts";
 import type { World } from "./world.ts";
 import type { SimulatedPostgres } from "./simulated-postgres.ts";
 import { isPrefix } from "./simulated-postgres.ts";
@@ -40,18 +40,25 @@ export class SimulatedAgent {
   #openEpoch: Epoch | undefined;
   #follows: string | undefined;
   #receivedSinceStart = false;
-  readonly #streamedMs = new Map<string, number>();
+  readonly #keeper: SimulatedSetKeeper;
 
   constructor(world: World, postgres: SimulatedPostgres, identity: string) {
     this.#world = world;
     this.postgres = postgres;
+    this.#keeper = new SimulatedSetKeeper(world, postgres, (known, record) => this.#record(known, record));
     this.name = postgres.name;
     this.identity = identity;
     postgres.identity = identity;
   }
 
   get open(): boolean {
-    return this.up && this.postgres.up && !this.postgres.inRecovery && this.#openEpoch !== undefined && this.#openEpoch === this.known?.record?.epoch;
+    return (
+      this.up &&
+      this.postgres.up &&
+      !this.postgres.inRecovery &&
+      this.#openEpoch !== undefined &&
+      this.#openEpoch === this.known?.record?.epoch
+    );
   }
 
   start(): void {
@@ -115,7 +122,7 @@ export class SimulatedAgent {
     }
   }
 
-  *fence(epoch: Epoch): Process<void> {
+  *fence(epoch: Epoch): Process {
     const record = this.known?.record;
     if (record !== undefined && record.epoch >= epoch && record.primary === this.name) throw new Refusal("stale epoch");
     if (this.postgres.up && !this.postgres.inRecovery) this.postgres.stop();
@@ -130,7 +137,7 @@ export class SimulatedAgent {
     }
   }
 
-  *promote(order: { epoch: Epoch; target: string; incumbent: boolean }): Process<void> {
+  *promote(order: { epoch: Epoch; target: string; incumbent: boolean }): Process {
     yield* this.#exclusive();
     try {
       if (this.#world.mutation === "R2-promote-first" && !order.incumbent) {
@@ -171,7 +178,8 @@ export class SimulatedAgent {
     if (BigInt(postgres.replayed) < parseLsn(order.target)) throw new Refusal("behind");
     const { claim, loss: _former, ...kept } = record;
     const rest = record.sets.at(-1)?.members.filter((member) => member.node !== this.name) ?? [];
-    const begin: SynchronousSet = this.#world.mutation === "begin-with-members" && rest.length > 0 ? { members: rest, required: 1 } : CLOSED_SET;
+    const begin: SynchronousSet =
+      this.#world.mutation === "begin-with-members" && rest.length > 0 ? { members: rest, required: 1 } : CLOSED_SET;
     postgres.configured = begin;
     return {
       ...kept,
@@ -188,7 +196,7 @@ export class SimulatedAgent {
   }
 
   /** The mutation of R2: open settings, promoted at once, on the next timeline that this node knows of; then the record, blindly. */
-  *#promoteFirst(epoch: Epoch): Process<void> {
+  *#promoteFirst(epoch: Epoch): Process {
     const { postgres } = this;
     if (!postgres.up || !postgres.inRecovery) throw new Refusal("no standby");
     const record = this.known?.record;
@@ -196,7 +204,10 @@ export class SimulatedAgent {
     postgres.mustWait = false;
     postgres.configured = { members: [], required: 0 };
     postgres.reign = epoch;
-    const next: ClusterRecord = { ...this.#successor({ ...record, sets: record.sets }, { epoch, target: "0/0" }), sets: [{ members: [], required: 0 }] };
+    const next: ClusterRecord = {
+      ...this.#successor({ ...record, sets: record.sets }, { epoch, target: "0/0" }),
+      sets: [{ members: [], required: 0 }],
+    };
     postgres.promote(postgres.timeline + 1);
     this.#world.checkers.begins(postgres, next);
     yield this.#world.scheduler.between(1, 50);
@@ -204,7 +215,7 @@ export class SimulatedAgent {
     this.#openEpoch = epoch;
   }
 
-  *#finish(): Process<void> {
+  *#finish(): Process {
     const record = this.known?.record;
     const { postgres } = this;
     if (record === undefined || record.primary !== this.name) return;
@@ -218,7 +229,7 @@ export class SimulatedAgent {
     yield* this.#openReign(record);
   }
 
-  *#openReign(record: ClusterRecord): Process<void> {
+  *#openReign(record: ClusterRecord): Process {
     this.postgres.reign = record.epoch;
     yield this.#world.scheduler.between(1, 10);
     this.#openEpoch = record.epoch;
@@ -226,7 +237,7 @@ export class SimulatedAgent {
 
   // ── The loop ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  *#exclusive(): Process<void> {
+  *#exclusive(): Process {
     while (this.#busy) yield 1;
     this.#busy = true;
   }
@@ -263,14 +274,16 @@ export class SimulatedAgent {
       markedStandby: postgres.standbySignal,
       ...(this.promised === undefined ? {} : { promised: this.promised }),
       ...(postgres.up ? { inRecovery: postgres.inRecovery } : {}),
-      ...(postgres.up && postgres.inRecovery && last !== undefined ? { timeline: last.timeline as Timeline, replayed: BigInt(postgres.replayed) as Lsn } : {}),
+      ...(postgres.up && postgres.inRecovery && last !== undefined
+        ? { timeline: last.timeline as Timeline, replayed: BigInt(postgres.replayed) as Lsn }
+        : {}),
       ...(this.#crashedMs === undefined ? {} : { crashedForMs: this.#world.scheduler.nowMs - this.#crashedMs }),
       ...(this.#follows === undefined ? {} : { follows: this.#follows }),
     };
     return decideRole({ node: this.name, isFirst: false, record: this.known?.record, confirmed, local, restartAfterMs: 500 });
   }
 
-  *#act(action: NodeAction): Process<void> {
+  *#act(action: NodeAction): Process {
     const record = this.known?.record;
     const { postgres } = this;
     if (record === undefined) return;
@@ -288,7 +301,7 @@ export class SimulatedAgent {
         return;
       case "be-primary":
         if (this.#openEpoch !== record.epoch) yield* this.#openReign(record);
-        else yield* this.#keepSet(record);
+        else if (this.known !== undefined) yield* this.#keeper.keep(this.known, record);
         return;
       case "demote":
         postgres.stop();
@@ -318,7 +331,13 @@ export class SimulatedAgent {
         return;
       case "be-standby":
         // Off the line without showing it by position: the stream is refused, and the node is cloned again after a while.
-        if (postgres.conninfo !== undefined && postgres.conninfo.up && !postgres.conninfo.inRecovery && !isPrefix(postgres.wal, postgres.conninfo.wal)) yield* this.#cloneAgain(record);
+        if (
+          postgres.conninfo !== undefined &&
+          postgres.conninfo.up &&
+          !postgres.conninfo.inRecovery &&
+          !isPrefix(postgres.wal, postgres.conninfo.wal)
+        )
+          yield* this.#cloneAgain(record);
         return;
       case "wait":
       case "refuse":
@@ -329,7 +348,7 @@ export class SimulatedAgent {
     }
   }
 
-  *#cloneAgain(record: ClusterRecord): Process<void> {
+  *#cloneAgain(record: ClusterRecord): Process {
     const upstream = this.#world.postgresOf(record.primary);
     const { postgres } = this;
     yield this.#world.scheduler.between(50, 400);
@@ -350,88 +369,12 @@ export class SimulatedAgent {
     this.postgres.start();
   }
 
-  // ── The synchronous set ───────────────────────────────────────────────────────────────────────────────────────────
-
-  *#keepSet(record: ClusterRecord): Process<void> {
-    const { postgres } = this;
-    const known = this.known;
-    if (record.claim !== undefined || known === undefined) return;
-    const nowMs = this.#world.scheduler.nowMs;
-    const own = postgres.position;
-    for (const [identity, sender] of postgres.walsenders) if (own - sender.flushed < 64) this.#streamedMs.set(identity, nowMs);
-    const recorded = record.sets.flatMap((set) => set.members);
-    const identities = new Set([...postgres.walsenders.keys(), ...recorded.map((member) => member.identity)]);
-    const step = nextStep({
-      sets: record.sets,
-      required: this.#world.options.required,
-      policy: this.#world.options.policy,
-      members: [...identities].map((identity) => {
-        const lastMs = this.#streamedMs.get(identity) ?? -Infinity;
-        return { identity, node: this.#world.nodeOf(identity), streaming: lastMs === nowMs, goneForMs: nowMs - lastMs };
-      }),
-      exposureMs: 0,
-      goneAfterMs: 300,
-    });
-    if (step.kind === "keep") return;
-    if (this.#world.mutation === "R1-record-new-alone") {
-      const to = step.kind === "begin" ? (step.sets.at(-1) ?? CLOSED_SET) : step.to;
-      yield* this.#record(known, { ...record, sets: [to] });
-      postgres.configure(to);
-      return;
-    }
-    if (step.kind === "begin") {
-      yield* this.#record(known, { ...record, sets: step.sets });
-      return;
-    }
-    const from = record.sets.filter((set) => set !== step.to);
-    if (yield* this.#settle(from, step.to)) yield* this.#record(known, { ...record, sets: [step.to] });
-  }
-
-  *#record(known: Entry, record: ClusterRecord): Process<void> {
+  *#record(known: Entry, record: ClusterRecord): Process {
     const sentMs = this.#world.scheduler.nowMs;
     const outcome = yield* this.#world.store.compareAndSet(this.name, known.revision, record);
     if (outcome.kind !== "changed") return;
     this.#take(outcome.entry);
     this.#renew(sentMs, outcome.entry.record);
-  }
-
-  /** As set-change.ts: tell, prove, wait. Answers whether it came about in time. */
-  *#settle(from: readonly SynchronousSet[], to: SynchronousSet): Process<boolean> {
-    const { postgres } = this;
-    const { run } = postgres;
-    const endMs = this.#world.scheduler.nowMs + 1_000;
-    const inTime = (): boolean => this.#world.scheduler.nowMs < endMs && postgres.up && postgres.run === run;
-    if (kindOf(to) === "asynchronous") {
-      postgres.configure(to);
-      return inTime();
-    }
-    if (this.#world.mutation === "R1-reload-is-told") {
-      postgres.configure(to);
-      yield 1;
-      return inTime();
-    }
-    if (from.some((set) => kindOf(set) === "asynchronous")) {
-      postgres.configure(CLOSED_SET);
-      // The probe commit: seen to wait.
-      while (!postgres.mustWait) {
-        if (!inTime()) return false;
-        yield 2;
-      }
-    }
-    const barrier = postgres.position;
-    postgres.configure(to);
-    if (kindOf(to) === "closed") return inTime();
-    if (from.some((set) => kindOf(set) === "counted" && set.required !== to.required)) {
-      yield 1;
-      postgres.endWalsenders();
-    }
-    const names = new Set(to.members.map((member) => member.identity));
-    for (;;) {
-      if (!inTime()) return false;
-      const covered = [...postgres.walsenders].filter(([identity, sender]) => names.has(identity) && sender.flushed >= barrier && sender.set.members.some((member) => member.identity === identity));
-      if (postgres.walsendersTold(to) && covered.length >= to.required) return true;
-      yield 2;
-    }
   }
 
   // ── The lease ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -459,5 +402,13 @@ export class SimulatedAgent {
 }
 
 function reignOf(record: ClusterRecord): Reign {
-  return { epoch: record.epoch, primary: record.primary, timeline: record.timeline, forkLsn: record.forkLsn, beganAtMs: 0, ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }), ...(record.loss === undefined ? {} : { loss: record.loss }) };
+  return {
+    epoch: record.epoch,
+    primary: record.primary,
+    timeline: record.timeline,
+    forkLsn: record.forkLsn,
+    beganAtMs: 0,
+    ...(record.forkedFrom === undefined ? {} : { forkedFrom: record.forkedFrom }),
+    ...(record.loss === undefined ? {} : { loss: record.loss }),
+  };
 }

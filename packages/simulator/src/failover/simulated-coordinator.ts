@@ -43,7 +43,8 @@ export class SimulatedCoordinator {
   /** A suspicion without a reason. */
   suspectFalsely(): void {
     const { record } = this.state;
-    if (record !== undefined) this.#input({ type: "suspected", node: record.primary, reason: "false", standbys: this.#others(record.primary) });
+    if (record !== undefined)
+      this.#input({ type: "suspected", node: record.primary, reason: "false", standbys: this.#others(record.primary) });
   }
 
   #settingsOf(coordinator: string): DecisionSettings {
@@ -75,10 +76,13 @@ export class SimulatedCoordinator {
       const { record } = this.state;
       if (record === undefined) continue;
       const agent = this.#world.agent(record.primary);
-      const answer = yield* this.#world.network.ask({ from: this.name, to: agent.name, timeoutMs: 150, isUp: () => agent.up }, function* () {
-        yield 0;
-        return { serves: agent.postgres.up, open: agent.open, epoch: agent.known?.record?.epoch };
-      });
+      const answer = yield* this.#world.network.ask(
+        { from: this.name, to: agent.name, timeoutMs: 150, isUp: () => agent.up },
+        function* () {
+          yield 0;
+          return { serves: agent.postgres.up, open: agent.open, epoch: agent.known?.record?.epoch };
+        },
+      );
       const nowMs = this.#world.scheduler.nowMs;
       if (answer.ok && answer.value.serves) this.#silentSince.delete(agent.name);
       else if (!this.#silentSince.has(agent.name)) this.#silentSince.set(agent.name, nowMs);
@@ -86,7 +90,8 @@ export class SimulatedCoordinator {
       if (since !== undefined && nowMs - since >= SUSPECT_AFTER_MS) {
         this.#input({ type: "suspected", node: agent.name, reason: "silent", standbys: this.#others(agent.name) });
       }
-      if (answer.ok && answer.value.open && answer.value.epoch !== undefined) this.#input({ type: "opened", epoch: answer.value.epoch, node: agent.name });
+      if (answer.ok && answer.value.open && answer.value.epoch !== undefined)
+        this.#input({ type: "opened", epoch: answer.value.epoch, node: agent.name });
     }
   }
 
@@ -110,13 +115,16 @@ export class SimulatedCoordinator {
         this.#spawn(this.#revoke(effect.node, effect.epoch));
         return;
       case "fence":
-        if (mutation === "R5-no-wait") this.#world.scheduler.after(1, () => this.#input({ type: "fenced", epoch: effect.epoch, node: effect.node }));
+        if (mutation === "R5-no-wait")
+          this.#world.scheduler.after(1, () => this.#input({ type: "fenced", epoch: effect.epoch, node: effect.node }));
         else this.#spawn(this.#fence(effect.node, effect.epoch));
         return;
       case "estimate": {
         const primary = this.#world.postgresOf(this.state.record?.primary ?? "");
         const bytes = Math.max(0, (primary?.position ?? 0) - Number(parseLsn(effect.end)));
-        this.#world.scheduler.after(1, () => this.#input({ type: "estimated", epoch: effect.epoch, atMs: 0, bytes, exposureMs: 0, reportAgeMs: 0 }));
+        this.#world.scheduler.after(1, () =>
+          this.#input({ type: "estimated", epoch: effect.epoch, atMs: 0, bytes, exposureMs: 0, reportAgeMs: 0 }),
+        );
         return;
       }
       case "complete":
@@ -144,13 +152,17 @@ export class SimulatedCoordinator {
 
   *#revoke(node: string, epoch: Epoch): Process {
     const agent = this.#world.agent(node);
-    const answer = yield* this.#world.network.ask({ from: this.name, to: node, timeoutMs: 700, isUp: () => agent.up }, () => agent.revoke(epoch));
+    const answer = yield* this.#world.network.ask({ from: this.name, to: node, timeoutMs: 700, isUp: () => agent.up }, () =>
+      agent.revoke(epoch),
+    );
     this.#input(answer.ok ? { type: "vote", vote: answer.value } : { type: "refused", epoch, node, why: answer.why });
   }
 
   *#fence(node: string, epoch: Epoch): Process {
     const agent = this.#world.agent(node);
-    const answer = yield* this.#world.network.ask({ from: this.name, to: node, timeoutMs: 700, isUp: () => agent.up }, () => agent.fence(epoch));
+    const answer = yield* this.#world.network.ask({ from: this.name, to: node, timeoutMs: 700, isUp: () => agent.up }, () =>
+      agent.fence(epoch),
+    );
     if (answer.ok) this.#input({ type: "fenced", epoch, node });
   }
 
@@ -158,7 +170,9 @@ export class SimulatedCoordinator {
     const { candidate, epoch } = effect;
     const agent = this.#world.agent(candidate.node);
     const order = { epoch, target: candidate.target, incumbent: candidate.incumbent };
-    const answer = yield* this.#world.network.ask({ from: this.name, to: agent.name, timeoutMs: 2_000, isUp: () => agent.up }, () => agent.promote(order));
+    const answer = yield* this.#world.network.ask({ from: this.name, to: agent.name, timeoutMs: 2_000, isUp: () => agent.up }, () =>
+      agent.promote(order),
+    );
     if (!answer.ok) this.#input({ type: "promote-failed", epoch, node: candidate.node, why: answer.why });
   }
 

@@ -14,6 +14,7 @@ interface Walsender {
   flushed: number;
   /** Its own reading of synchronous_standby_names. */
   set: SynchronousSet;
+  ended: boolean;
 }
 
 interface Waiter {
@@ -53,7 +54,10 @@ export class SimulatedPostgres {
   #receivers = 0;
   #reloads = 0;
 
-  constructor(name: string, world: { scheduler: Scheduler; network: Network; onAcknowledged: (id: number, by: SimulatedPostgres) => void; mostReloadMs: number }) {
+  constructor(
+    name: string,
+    world: { scheduler: Scheduler; network: Network; onAcknowledged: (id: number, by: SimulatedPostgres) => void; mostReloadMs: number },
+  ) {
     this.name = name;
     this.#scheduler = world.scheduler;
     this.#network = world.network;
@@ -100,13 +104,18 @@ export class SimulatedPostgres {
     if (!this.up) return;
     const { run } = this;
     const reload = ++this.#reloads;
-    const later = (apply: () => void): void => this.#scheduler.after(this.#scheduler.between(1, this.#mostReloadMs), () => this.up && this.run === run && reload === this.#reloads && apply());
+    const later = (apply: () => void): void =>
+      this.#scheduler.after(
+        this.#scheduler.between(1, this.#mostReloadMs),
+        () => this.up && this.run === run && reload === this.#reloads && apply(),
+      );
     later(() => {
       this.mustWait = set.required > 0;
       if (!this.mustWait) this.#release(Infinity);
     });
     for (const sender of this.walsenders.values()) {
       later(() => {
+        if (sender.ended) return;
         sender.set = set;
         this.#releaseBy(sender.set);
       });
@@ -116,11 +125,22 @@ export class SimulatedPostgres {
   /** Whether every walsender shows the priority that the set gives it; of a changed count it says nothing. */
   walsendersTold(set: SynchronousSet): boolean {
     const members = new Set(set.members.map((member) => member.identity));
-    return [...this.walsenders].every(([identity, sender]) => sender.set.members.some((member) => member.identity === identity) === members.has(identity));
+    return [...this.walsenders].every(
+      ([identity, sender]) => sender.set.members.some((member) => member.identity === identity) === members.has(identity),
+    );
   }
 
-  endWalsenders(): void {
-    this.walsenders.clear();
+  /** As pg_terminate_backend: each obeys in its own time, and releases commits by its old setting until then. Answers whether one of them lives. */
+  endWalsenders(): () => boolean {
+    const ended = [...this.walsenders];
+    for (const [identity, sender] of ended) {
+      this.#scheduler.after(this.#scheduler.between(1, this.#mostReloadMs), () => {
+        if (this.walsenders.get(identity) === sender) this.walsenders.delete(identity);
+      });
+      // It does not read its settings any more.
+      sender.ended = true;
+    }
+    return () => ended.some(([identity, sender]) => this.walsenders.get(identity) === sender);
   }
 
   commit(id: number): void {
@@ -148,10 +168,17 @@ export class SimulatedPostgres {
     const attempt = (): void => {
       if (!this.up || this.run !== run || !this.inRecovery || mine !== this.#receivers) return;
       const upstream = this.conninfo;
-      if (this.receiver === undefined && upstream !== undefined && upstream.up && !upstream.inRecovery && this.#network.reaches(this.name, upstream.name) && isPrefix(this.wal, upstream.wal)) {
+      if (
+        this.receiver === undefined &&
+        upstream !== undefined &&
+        upstream.up &&
+        !upstream.inRecovery &&
+        this.#network.reaches(this.name, upstream.name) &&
+        isPrefix(this.wal, upstream.wal)
+      ) {
         this.timeline = upstream.timeline;
         this.receiver = { upstream, run, upstreamRun: upstream.run };
-        const sender: Walsender = { flushed: this.wal.length, set: upstream.configured };
+        const sender: Walsender = { flushed: this.wal.length, set: upstream.configured, ended: false };
         upstream.walsenders.set(this.identity, sender);
         this.#receive(this.receiver, sender);
       }
@@ -170,7 +197,11 @@ export class SimulatedPostgres {
         if (upstream.walsenders.get(identity) === sender) upstream.walsenders.delete(identity);
       });
     const alive = (): boolean => this.receiver === receiver && this.up && this.run === receiver.run;
-    const connected = (): boolean => upstream.up && upstream.run === receiver.upstreamRun && this.#network.reaches(this.name, upstream.name) && upstream.walsenders.get(identity) === sender;
+    const connected = (): boolean =>
+      upstream.up &&
+      upstream.run === receiver.upstreamRun &&
+      this.#network.reaches(this.name, upstream.name) &&
+      upstream.walsenders.get(identity) === sender;
     const round = (): void => {
       if (!alive()) return disconnect();
       if (!connected()) {

@@ -31,7 +31,9 @@ export class SimulatedStore {
 
   /** Undefined: away. */
   *read(from: string): Process<Entry | undefined> {
-    const answer = yield* this.#network.ask({ from, to: STORE_NAME, timeoutMs: TIMEOUT_MS, isUp: () => true }, () => only(() => this.#entry));
+    const answer = yield* this.#network.ask({ from, to: STORE_NAME, timeoutMs: TIMEOUT_MS, isUp: () => true }, () =>
+      only(() => this.#entry),
+    );
     return answer.ok ? answer.value : undefined;
   }
 

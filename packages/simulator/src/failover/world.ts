@@ -54,7 +54,8 @@ export function optionsFor(seed: number, nodes: number, required: number): World
   const policy = required === 0 ? policies[1] : policies[Math.floor(random.fraction() * 2)];
   const names = ["a", "b", "c", "d", "e"].slice(0, nodes);
   const slow = new Map<string, number>();
-  for (const [index, one] of names.entries()) for (const other of names.slice(index + 1)) if (random.fraction() < 0.3) slow.set(`${one}|${other}`, 5 + random.fraction() * 40);
+  for (const [index, one] of names.entries())
+    for (const other of names.slice(index + 1)) if (random.fraction() < 0.3) slow.set(`${one}|${other}`, 5 + random.fraction() * 40);
   return {
     nodes: names,
     required,
@@ -230,7 +231,8 @@ export class World {
 
   /** Alone with its clients: nobody else reaches it. */
   #isolate(name: string, backMs: number): void {
-    for (const other of [STORE_NAME, ...this.options.nodes, ...this.coordinators.map((one) => one.name)]) if (other !== name) this.#cut(name, other, backMs);
+    for (const other of [STORE_NAME, ...this.options.nodes, ...this.coordinators.map((one) => one.name)])
+      if (other !== name) this.#cut(name, other, backMs);
   }
 
   #heal(): void {

@@ -45,10 +45,9 @@ describe("R3: a revocation", () => {
       (n) => n === 5_000,
     );
     const reader = await cluster.connect(standby);
-    const holds = reader.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY", async (sql) => {
-      await sql`SELECT count(*) FROM orders`;
-      await sql`SELECT pg_sleep(120)`;
-    });
+    // One connection, and the snapshot is taken before the rows go.
+    await reader.unsafe("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT count(*) FROM orders").simple();
+    const holds = reader.unsafe("SELECT pg_sleep(120)").execute();
     holds.catch(() => undefined);
     await writer`DELETE FROM orders WHERE id <= 4999`;
     await writer`VACUUM orders`;
@@ -67,7 +66,7 @@ describe("R3: a revocation", () => {
     const look = await cluster.connect(standby);
     expect(await look`SELECT id::int FROM orders ORDER BY id`).toEqual([{ id: 5_000 }, { id: 6_000 }]);
     await look.end();
-    await writer.end({ timeout: 0 });
+    await Promise.all([writer.end({ timeout: 0 }), reader.end({ timeout: 0 })]);
   });
 
   it("ends the receiver before it answers, and the primary acknowledges nothing any more", async () => {
@@ -127,7 +126,10 @@ describe("R2: a promotion", () => {
     const { cluster, primary, standby } = await started();
     await cluster.signal("control", "SIGSTOP");
     expect((await cluster.ask(cluster.agentPort(standby), "/revoke", { epoch: 7 })).status).toBe(200);
-    expect(await cluster.ask(cluster.agentPort(standby), "/revoke", { epoch: 6 })).toMatchObject({ status: 409, body: { code: "TM-CLUSTER-STALE-EPOCH" } });
+    expect(await cluster.ask(cluster.agentPort(standby), "/revoke", { epoch: 6 })).toMatchObject({
+      status: 409,
+      body: { code: "TM-CLUSTER-STALE-EPOCH" },
+    });
     expect((await cluster.ask(cluster.agentPort(primary), "/fence", { epoch: 1 })).status).toBe(409);
     await cluster.signal("control", "SIGCONT");
   });
@@ -140,8 +142,16 @@ describe("R8: a claim", () => {
     await load.more(100);
     const before = await cluster.openRoute();
     await cluster.signalPostgres(primary, "SIGKILL");
-    await cluster.until("the new reign is recorded", () => record(cluster), ({ value }) => value.epoch > before.epoch && value.primary === standby);
-    await cluster.until("it is promoted", () => cluster.agent(standby), (status) => status.inRecovery === false);
+    await cluster.until(
+      "the new reign is recorded",
+      () => record(cluster),
+      ({ value }) => value.epoch > before.epoch && value.primary === standby,
+    );
+    await cluster.until(
+      "it is promoted",
+      () => cluster.agent(standby),
+      (status) => status.inRecovery === false,
+    );
     await cluster.signalPostgres(standby, "SIGKILL");
     await cluster.synchronous(60_000);
     await load.more(20);
@@ -155,13 +165,25 @@ describe("R8: a claim", () => {
 describe("R5: an asynchronous primary", () => {
   it("stops before its lease ends when the lease store is away, and starts again when that is back", async () => {
     const { cluster, primary } = await started({ required: 0, failover: { leaseMs: 2_000 } });
-    await cluster.until("commits are asynchronous", () => record(cluster), ({ value }) => value.sets.length === 1 && value.sets[0]?.required === 0);
+    await cluster.until(
+      "commits are asynchronous",
+      () => record(cluster),
+      ({ value }) => value.sets.length === 1 && value.sets[0]?.required === 0,
+    );
     const stoppedMs = Date.now();
     await cluster.signal("control", "SIGSTOP");
-    await cluster.until("PostgreSQL is stopped", () => cluster.agent(primary), (status) => status.postmasterPid === undefined);
+    await cluster.until(
+      "PostgreSQL is stopped",
+      () => cluster.agent(primary),
+      (status) => status.postmasterPid === undefined,
+    );
     expect(Date.now() - stoppedMs).toBeLessThan(2_000);
     await cluster.signal("control", "SIGCONT");
-    await cluster.until("the primary is open again", () => cluster.agent(primary), (status) => status.open);
+    await cluster.until(
+      "the primary is open again",
+      () => cluster.agent(primary),
+      (status) => status.open,
+    );
     expect((await cluster.openRoute()).node).toBe(primary);
   });
 
@@ -187,7 +209,11 @@ describe("R6: an identity", () => {
     const { rm } = await import("node:fs/promises");
     await rm(dataDir, { recursive: true, force: true });
     await cluster.start(standby);
-    const route = await cluster.until("the new member is synchronous", () => cluster.synchronous(), (one) => !one.demanded.includes(before ?? ""));
+    const route = await cluster.until(
+      "the new member is synchronous",
+      () => cluster.synchronous(),
+      (one) => !one.demanded.includes(before ?? ""),
+    );
     const after = (await cluster.agent(standby)).identity;
     expect(after).not.toBe(before);
     expect(route.demanded).toEqual([after]);
@@ -206,7 +232,11 @@ describe("R7: an empty lease store", () => {
     await rm(`${cluster.config.stateDir}/control`, { recursive: true });
     await cluster.startAll();
     for (const node of cluster.store.nodes) {
-      const status = await cluster.until("the node says why it waits", () => cluster.agent(node.name), (one) => one.state === "waiting");
+      const status = await cluster.until(
+        "the node says why it waits",
+        () => cluster.agent(node.name),
+        (one) => one.state === "waiting",
+      );
       expect(status.detail).toBe("the lease store is empty and this node has data");
     }
     expect(await cluster.route()).toBeUndefined();

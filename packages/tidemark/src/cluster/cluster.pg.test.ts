@@ -82,10 +82,18 @@ describe("a cluster of two nodes", () => {
     await it.signal(before.node, "SIGKILL");
     // Longer than lease and suspicion together: PostgreSQL itself answers, so nothing is claimed.
     const silentMs = Date.now();
-    await it.until("the agent has been silent for long", async () => Date.now() - silentMs, (ms) => ms > 4_000);
+    await it.until(
+      "the agent has been silent for long",
+      async () => Date.now() - silentMs,
+      (ms) => ms > 4_000,
+    );
     await load.more(50);
     await it.start(before.node);
-    await it.until("the agent knows its primary", () => it.agent(before.node), (status) => status.open);
+    await it.until(
+      "the agent knows its primary",
+      () => it.agent(before.node),
+      (status) => status.open,
+    );
     await load.more(50);
     await load.stop();
     expect((await it.route())?.epoch).toBe(before.epoch);
@@ -98,7 +106,11 @@ describe("a cluster of two nodes", () => {
     const before = await it.openRoute();
     await it.signal(before.node, "SIGKILL");
     await it.start(before.node);
-    await it.until("the agent knows its primary", () => it.agent(before.node), (status) => status.open);
+    await it.until(
+      "the agent knows its primary",
+      () => it.agent(before.node),
+      (status) => status.open,
+    );
     await it.signalPostgres(before.node, "SIGKILL");
     expect((await it.openRoute(before)).node).not.toBe(before.node);
   });
@@ -136,7 +148,11 @@ describe("a cluster of two nodes", () => {
     const before = await it.openRoute();
     const load = new CommitLoad(it);
     await load.more(100);
-    await Promise.all([it.signal("control", "SIGKILL"), ...it.store.nodes.map((node) => it.signal(node.name, "SIGKILL")), ...it.store.nodes.map((node) => it.signalPostgres(node.name, "SIGKILL"))]);
+    await Promise.all([
+      it.signal("control", "SIGKILL"),
+      ...it.store.nodes.map((node) => it.signal(node.name, "SIGKILL")),
+      ...it.store.nodes.map((node) => it.signalPostgres(node.name, "SIGKILL")),
+    ]);
     await load.stop();
     await it.startAll();
     const after = await it.synchronous();
@@ -159,12 +175,20 @@ describe("a cluster of two nodes", () => {
     const route = await it.openRoute();
     const standby = it.store.nodes.find((node) => node.name !== route.node)?.name ?? "";
     await it.ask(it.agentPort(standby), "/hold-back", { hold: true });
-    await it.until("the standby receives nothing", () => it.agent(standby), (status) => status.streaming === false);
+    await it.until(
+      "the standby receives nothing",
+      () => it.agent(standby),
+      (status) => status.streaming === false,
+    );
     const sql = await it.connect(route.node);
     let returned = false;
     const commit = sql`INSERT INTO orders (id, note) VALUES (1, 'waits')`.then(() => (returned = true));
     const beganMs = Date.now();
-    await it.until("some time has passed", async () => Date.now() - beganMs, (ms) => ms > 2_000);
+    await it.until(
+      "some time has passed",
+      async () => Date.now() - beganMs,
+      (ms) => ms > 2_000,
+    );
     expect(returned).toBe(false);
     await it.ask(it.agentPort(standby), "/hold-back", { hold: false });
     await commit;
@@ -176,7 +200,11 @@ describe("a cluster of two nodes", () => {
     const route = await it.openRoute();
     const standby = it.store.nodes.find((node) => node.name !== route.node)?.name ?? "";
     await it.ask(it.agentPort(standby), "/hold-back", { hold: true });
-    await it.until("commits are asynchronous", () => it.report(), (report) => report.route?.guarantee === "asynchronous");
+    await it.until(
+      "commits are asynchronous",
+      () => it.report(),
+      (report) => report.route?.guarantee === "asynchronous",
+    );
     expect((await it.report()).synchronous).toBe("asynchronous: a failover may lose the newest commits until the standby is back");
     const sql = await it.connect(route.node);
     await sql`INSERT INTO orders (id, note) VALUES (1, 'alone')`;
@@ -190,13 +218,25 @@ describe("a cluster of two nodes", () => {
     const it = await started({ required: 0 });
     const before = await it.openRoute();
     const standby = it.store.nodes.find((node) => node.name !== before.node)?.name ?? "";
-    await it.until("the standby streams", () => it.agent(standby), (status) => status.streaming === true);
+    await it.until(
+      "the standby streams",
+      () => it.agent(standby),
+      (status) => status.streaming === true,
+    );
     const load = new CommitLoad(it, 2);
     await load.more(50);
     await it.ask(it.agentPort(standby), "/hold-back", { held: true });
-    await it.until("the standby receives nothing", () => it.agent(standby), (status) => status.streaming === false);
+    await it.until(
+      "the standby receives nothing",
+      () => it.agent(standby),
+      (status) => status.streaming === false,
+    );
     await load.more(300);
-    await it.until("the primary has reported since", () => it.report(), (report) => (report.nodes.find((node) => node.node === standby)?.lagBytes ?? 0) > 10_000);
+    await it.until(
+      "the primary has reported since",
+      () => it.report(),
+      (report) => (report.nodes.find((node) => node.node === standby)?.lagBytes ?? 0) > 10_000,
+    );
     await it.signalPostgres(before.node, "SIGKILL");
     const after = await it.openRoute(before);
     await load.stop();
@@ -206,7 +246,11 @@ describe("a cluster of two nodes", () => {
     const { record } = await it.report();
     expect(record?.loss).toMatchObject({ candidate: standby, acceptedBy: "policy available" });
     expect(record?.loss?.bytes).toBeGreaterThan(10_000);
-    await it.until("the old primary is a standby", () => it.agent(before.node), (status) => status.state === "standby" && status.streaming === true);
+    await it.until(
+      "the old primary is a standby",
+      () => it.agent(before.node),
+      (status) => status.state === "standby" && status.streaming === true,
+    );
     // What the old primary alone had is kept as evidence.
     const folder = dirname(it.store.nodes.find((node) => node.name === before.node)?.dataDir ?? "");
     expect(readdirSync(folder).filter((name) => name.includes(".diverged-"))).toHaveLength(1);
@@ -216,7 +260,8 @@ describe("a cluster of two nodes", () => {
     const it = await started();
     const route = await it.openRoute();
     const standby = it.store.nodes.find((node) => node.name !== route.node)?.name ?? "";
-    const ask = async (node: string, path: string): Promise<number> => (await fetch(`http://127.0.0.1:${it.agentPort(node)}${path}`)).status;
+    const ask = async (node: string, path: string): Promise<number> =>
+      (await fetch(`http://127.0.0.1:${it.agentPort(node)}${path}`)).status;
     expect(await ask(route.node, "/primary")).toBe(200);
     expect(await ask(route.node, "/replica")).toBe(503);
     expect(await ask(standby, "/primary")).toBe(503);

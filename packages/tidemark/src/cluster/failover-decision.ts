@@ -4,7 +4,17 @@
 import type { Epoch } from "@tidemark/kernel/brands";
 import { admissible, choose } from "./candidate.ts";
 import type { Claim, ClusterRecord, StatedLoss } from "./cluster-record.ts";
-import type { Candidate, Decision, DecisionSettings, Effect, FailoverState, Input, InputType, LossEstimate, Phase } from "./failover-state.ts";
+import type {
+  Candidate,
+  Decision,
+  DecisionSettings,
+  Effect,
+  FailoverState,
+  Input,
+  InputType,
+  LossEstimate,
+  Phase,
+} from "./failover-state.ts";
 import { isAsynchronous } from "./quorum.ts";
 
 type Handler<T extends InputType> = (state: FailoverState, input: Extract<Input, { type: T }>, settings: DecisionSettings) => Decision;
@@ -89,7 +99,12 @@ function claim(state: FailoverState, settings: DecisionSettings): Decision {
   if (record === undefined) return stay(state, { type: "read" });
   const epoch = (Math.max(record.epoch, record.claim?.epoch ?? 0) + 1) as Epoch;
   // The wall time is for people; the shell fills it in, because this function has no clock.
-  const mine: Claim = { epoch, coordinator: settings.coordinator, reason: state.reason ?? record.claim?.reason ?? "taken over", claimedAtMs: 0 };
+  const mine: Claim = {
+    epoch,
+    coordinator: settings.coordinator,
+    reason: state.reason ?? record.claim?.reason ?? "taken over",
+    claimedAtMs: 0,
+  };
   return stay({ ...state, phase: "claiming" }, { type: "compare-and-set", expected: state.revision, record: { ...record, claim: mine } });
 }
 
@@ -169,7 +184,10 @@ function weigh(state: FailoverState, settings: DecisionSettings): Decision {
       return promote(state, choice.candidate);
     case "complete": {
       const { candidate, from } = choice;
-      return stay({ ...state, phase: "completing", candidate }, { type: "complete", epoch, node: candidate.node, from, target: candidate.target });
+      return stay(
+        { ...state, phase: "completing", candidate },
+        { type: "complete", epoch, node: candidate.node, from, target: candidate.target },
+      );
     }
     case "incumbent":
       return promote({ ...state, obstacle: choice.why }, choice.candidate);
@@ -217,8 +235,17 @@ const estimated: Handler<"estimated"> = (state, input, settings) => {
     const why = `the policy ${settings.policy.kind} does not accept the stated loss`;
     return promote({ ...state, estimate, obstacle: why }, { node: record.primary, target: "0/0", incumbent: true });
   }
-  const loss: StatedLoss = { ...estimate, candidate: candidate.node, acceptedBy, reason: state.acceptance?.reason ?? open.reason, statedAtMs: input.atMs };
-  return stay({ ...state, estimate }, { type: "compare-and-set", expected: state.revision, record: { ...record, claim: { ...open, loss } } });
+  const loss: StatedLoss = {
+    ...estimate,
+    candidate: candidate.node,
+    acceptedBy,
+    reason: state.acceptance?.reason ?? open.reason,
+    statedAtMs: input.atMs,
+  };
+  return stay(
+    { ...state, estimate },
+    { type: "compare-and-set", expected: state.revision, record: { ...record, claim: { ...open, loss } } },
+  );
 };
 
 /** The configuration is a policy's name under a loss only where the commits went on asynchronously by that policy. */

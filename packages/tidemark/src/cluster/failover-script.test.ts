@@ -46,7 +46,16 @@ describe.each(scripts)("the failover %s", (name) => {
 });
 
 describe("the table of the decision", () => {
-  const settings: DecisionSettings = { coordinator: "c1", nodes: ["a", "s"], promotable: ["a", "s"], policy: { kind: "never-lose" }, leaseMs: 1, voteWaitMs: 1, retryMs: 1, takeOverAfterMs: 1 };
+  const settings: DecisionSettings = {
+    coordinator: "c1",
+    nodes: ["a", "s"],
+    promotable: ["a", "s"],
+    policy: { kind: "never-lose" },
+    leaseMs: 1,
+    voteWaitMs: 1,
+    retryMs: 1,
+    takeOverAfterMs: 1,
+  };
   const claim = { epoch: 2 as Epoch, coordinator: "c1", reason: "", claimedAtMs: 0 };
   const inputs: Input[] = [
     { type: "observed", record: sampleRecord(), revision: 9 },
@@ -76,7 +85,13 @@ describe("the table of the decision", () => {
       for (const input of inputs) {
         for (const state of [
           { ...INITIAL_STATE, phase },
-          { ...INITIAL_STATE, phase, revision: 1, record: sampleRecord({ claim }), candidate: { node: "s", target: "0/1", incumbent: false } },
+          {
+            ...INITIAL_STATE,
+            phase,
+            revision: 1,
+            record: sampleRecord({ claim }),
+            candidate: { node: "s", target: "0/1", incumbent: false },
+          },
         ]) {
           expect(PHASES).toContain(decide(state, input, settings).state.phase);
         }

@@ -33,18 +33,26 @@ export class HttpLeaseStore implements LeaseStore {
   }
 
   async waitFor(key: string, after: number, options: { waitMs: number; signal?: AbortSignal }): Promise<LeaseEntry | undefined> {
-    if (options.signal?.aborted === true) return undefined;
+    if (isAborted(options.signal)) return undefined;
     const waitMs = Math.min(Math.max(0, options.waitMs), MOST_WAIT_MS);
     const request = { path: `${pathOf(key)}?after=${after}&waitMs=${Math.ceil(waitMs)}`, timeoutMs: waitMs + WAIT_GRACE_MS };
     try {
-      const { status, body } = await this.#client.request({ ...request, ...(options.signal === undefined ? {} : { signal: options.signal }) });
+      const { status, body } = await this.#client.request({
+        ...request,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
       return status === 204 || status === 404 ? undefined : entryOf(key, body);
     } catch (error) {
       // The port says that an abort is an answer, not a fault; the signal may have fired while the request was under way.
-      if ((options.signal as AbortSignal | undefined)?.aborted === true) return undefined;
+      if (isAborted(options.signal)) return undefined;
       throw error;
     }
   }
+}
+
+/** Asked through a function, because the signal changes while something is awaited. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }
 
 function pathOf(key: string): string {

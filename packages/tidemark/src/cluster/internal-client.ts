@@ -36,14 +36,19 @@ export class InternalClient {
   /** Resolves with status and JSON (undefined without a body). Rejects with the code of the problem that was answered, or with `away`. */
   async request(request: InternalRequest): Promise<{ status: number; body: unknown }> {
     const abort = new AbortController();
-    const timer = this.#clock.setTimer(request.timeoutMs, () => abort.abort(new Error(`no answer within ${request.timeoutMs} ms`)), { keepAlive: false });
+    const timer = this.#clock.setTimer(request.timeoutMs, () => abort.abort(new Error(`no answer within ${request.timeoutMs} ms`)), {
+      keepAlive: false,
+    });
     const onAbort = (): void => abort.abort(request.signal?.reason);
     request.signal?.addEventListener("abort", onAbort, { once: true });
     if (request.signal?.aborted === true) onAbort();
     try {
       const response = await fetch(this.#origin + request.path, {
         method: request.body === undefined ? "GET" : "POST",
-        headers: { authorization: `Bearer ${this.#token.reveal()}`, ...(request.body === undefined ? {} : { "content-type": "application/json" }) },
+        headers: {
+          authorization: `Bearer ${this.#token.reveal()}`,
+          ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+        },
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
         signal: abort.signal,
         redirect: "error",

@@ -28,7 +28,11 @@ export class KeyWatch {
   }
 
   /** Resolves with the first entry after `after`; undefined when the time is over or `signal` aborts. `current` is what stands now. */
-  wait(key: string, after: number, options: { waitMs: number; signal?: AbortSignal; current: LeaseEntry | undefined }): Promise<LeaseEntry | undefined> {
+  wait(
+    key: string,
+    after: number,
+    options: { waitMs: number; signal?: AbortSignal; current: LeaseEntry | undefined },
+  ): Promise<LeaseEntry | undefined> {
     const { current, signal } = options;
     if (current !== undefined && current.revision > after) return Promise.resolve(current);
     if (signal?.aborted === true || options.waitMs <= 0) return Promise.resolve(undefined);
@@ -58,6 +62,6 @@ export class KeyWatch {
 
   /** Settles everybody with undefined. */
   close(): void {
-    for (const waiters of this.#waiters.values()) for (const waiter of [...waiters]) waiter.settle(undefined);
+    for (const waiters of this.#waiters.values()) for (const waiter of waiters) waiter.settle(undefined);
   }
 }

@@ -82,7 +82,10 @@ describe("the SQLite lease store", () => {
     newer.exec("PRAGMA user_version = 9");
     newer.close();
     expect(() => new SqliteLeaseStore(join(folder, "newer.sqlite"), systemClock)).toThrow(/format version 9/);
-    await writeFile(join(folder, "text.sqlite"), "this is no database, it is a text that is long enough to be read as a header of one, and to be none");
+    await writeFile(
+      join(folder, "text.sqlite"),
+      "this is no database, it is a text that is long enough to be read as a header of one, and to be none",
+    );
     expect(() => new SqliteLeaseStore(join(folder, "text.sqlite"), systemClock)).toThrow();
     await rm(folder, { recursive: true });
   });

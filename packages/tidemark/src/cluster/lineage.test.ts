@@ -5,7 +5,8 @@ import { judgeLineage } from "./lineage.ts";
 import { sampleRecord } from "./testing/sample-record.ts";
 
 const t = (timeline: number): Timeline => timeline as Timeline;
-const judge = (record: Parameters<typeof judgeLineage>[0], timeline: number, end: string): string => judgeLineage(record, t(timeline), parseLsn(end));
+const judge = (record: Parameters<typeof judgeLineage>[0], timeline: number, end: string): string =>
+  judgeLineage(record, t(timeline), parseLsn(end));
 
 describe("the recorded line of reigns", () => {
   const record = sampleRecord({
@@ -38,7 +39,11 @@ describe("the recorded line of reigns", () => {
   });
 
   it("takes a re-election for no fork", () => {
-    const again = sampleRecord({ epoch: 9 as never, timeline: t(1), reigns: [{ epoch: 8 as never, primary: "a", timeline: t(1), forkLsn: "0/0", beganAtMs: 0 }] });
+    const again = sampleRecord({
+      epoch: 9 as never,
+      timeline: t(1),
+      reigns: [{ epoch: 8 as never, primary: "a", timeline: t(1), forkLsn: "0/0", beganAtMs: 0 }],
+    });
     expect(judge(again, 1, "0/99")).toBe("current");
   });
 });

@@ -2,11 +2,14 @@ import { describe, expect, it } from "vitest";
 import type { SynchronousSet } from "./cluster-record.ts";
 import { ASYNCHRONOUS_SET, CLOSED_SET, judge, kindOf, sameSet, votesNeeded } from "./quorum.ts";
 
-const set = (required: number, ...names: string[]): SynchronousSet => ({ required, members: names.map((name) => ({ node: name, identity: name })) });
+const set = (required: number, ...names: string[]): SynchronousSet => ({
+  required,
+  members: names.map((name) => ({ node: name, identity: name })),
+});
 
 /** Every choice of some of `items`. */
 function subsets<T>(items: readonly T[]): T[][] {
-  return items.reduce<T[][]>((found, item) => [...found, ...found.map((some) => [...some, item])], [[]]);
+  return Array.from({ length: 2 ** items.length }, (_, bits) => items.filter((_item, index) => (bits >> index) % 2 === 1));
 }
 
 describe("counting votes", () => {
@@ -44,12 +47,24 @@ describe("counting votes", () => {
 
   it("lets the incumbent alone go on from a closed set", () => {
     expect(kindOf(CLOSED_SET)).toBe("closed");
-    expect(judge([CLOSED_SET], new Set(["s"]))).toEqual({ revoked: true, covered: false, needsFence: false, onlyIncumbent: true, missing: [0] });
+    expect(judge([CLOSED_SET], new Set(["s"]))).toEqual({
+      revoked: true,
+      covered: false,
+      needsFence: false,
+      onlyIncumbent: true,
+      missing: [0],
+    });
     expect(judge([CLOSED_SET, set(1, "s")], new Set(["s"])).covered).toBe(false);
   });
 
   it("needs a fence for an asynchronous set, and covers nothing by votes (R5)", () => {
-    expect(judge([ASYNCHRONOUS_SET], new Set(["s"]))).toEqual({ revoked: true, covered: false, needsFence: true, onlyIncumbent: false, missing: [0] });
+    expect(judge([ASYNCHRONOUS_SET], new Set(["s"]))).toEqual({
+      revoked: true,
+      covered: false,
+      needsFence: true,
+      onlyIncumbent: false,
+      missing: [0],
+    });
     expect(judge([set(1, "s"), ASYNCHRONOUS_SET], new Set())).toMatchObject({ revoked: false, needsFence: true });
   });
 

@@ -94,6 +94,7 @@ export class RecordWatch {
 /** The record as it stands in the lease store. Throws TM-CLUSTER-LEASE-STORE-VALUE on an unknown version. */
 export function parseRecord(value: unknown): ClusterRecord {
   const record = value as ClusterRecord | undefined;
-  if (record?.formatVersion !== 1) throw new TidemarkError("TM-CLUSTER-LEASE-STORE-VALUE", "the record in the lease store is of an unknown format version");
+  if (record?.formatVersion !== 1)
+    throw new TidemarkError("TM-CLUSTER-LEASE-STORE-VALUE", "the record in the lease store is of an unknown format version");
   return record;
 }

@@ -49,12 +49,14 @@ export function wholeNumberOf(value: unknown, name: string): number {
 
 /** Throws TM-CLUSTER-REQUEST. */
 export function textOf(value: unknown, name: string): string {
-  if (typeof value !== "string" || value === "" || value.length > 500) throw new TidemarkError("TM-CLUSTER-REQUEST", `${name} must be text of at most 500 characters`);
+  if (typeof value !== "string" || value === "" || value.length > 500)
+    throw new TidemarkError("TM-CLUSTER-REQUEST", `${name} must be text of at most 500 characters`);
   return value;
 }
 
 /** Throws TM-CLUSTER-REQUEST. */
 export function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new TidemarkError("TM-CLUSTER-REQUEST", "the body must be a JSON object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new TidemarkError("TM-CLUSTER-REQUEST", "the body must be a JSON object");
   return value as Record<string, unknown>;
 }

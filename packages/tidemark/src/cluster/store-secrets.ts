@@ -9,6 +9,10 @@ export const SUPERUSER = "tidemark_admin";
 export const REPLICATION_USER = "tidemark_replication";
 
 /** The password of `role` in `store`. Deterministic: replacing the internal token needs the roles' passwords to be changed too. */
-export function derivedPassword(token: Redacted<string>, store: string, role: typeof SUPERUSER | typeof REPLICATION_USER): Redacted<string> {
+export function derivedPassword(
+  token: Redacted<string>,
+  store: string,
+  role: typeof SUPERUSER | typeof REPLICATION_USER,
+): Redacted<string> {
   return new Redacted(createHmac("sha256", token.reveal()).update(`tidemark role password\0${store}\0${role}`).digest("base64url"));
 }

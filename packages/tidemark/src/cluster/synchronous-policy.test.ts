@@ -9,7 +9,15 @@ const streaming = (node: string, identity = `${node}_1`): MemberView => ({ node,
 const gone = (node: string, goneForMs: number, identity = `${node}_1`): MemberView => ({ node, identity, streaming: false, goneForMs });
 
 function input(change: Partial<PolicyInput>): PolicyInput {
-  return { sets: [sampleSet(1, "s")], required: 1, policy: { kind: "never-lose" }, members: [streaming("s")], exposureMs: 0, goneAfterMs: 2_000, ...change };
+  return {
+    sets: [sampleSet(1, "s")],
+    required: 1,
+    policy: { kind: "never-lose" },
+    members: [streaming("s")],
+    exposureMs: 0,
+    goneAfterMs: 2_000,
+    ...change,
+  };
 }
 
 describe("the synchronous policy", () => {
@@ -19,7 +27,10 @@ describe("the synchronous policy", () => {
 
   it("keeps a member that has just gone, and takes it out when it stays away", () => {
     expect(nextStep(input({ policy: { kind: "available" }, members: [gone("s", 1_999)] }))).toEqual({ kind: "keep" });
-    expect(nextStep(input({ policy: { kind: "available" }, members: [gone("s", 2_000)] }))).toMatchObject({ kind: "begin", sets: [sampleSet(1, "s"), ASYNCHRONOUS_SET] });
+    expect(nextStep(input({ policy: { kind: "available" }, members: [gone("s", 2_000)] }))).toMatchObject({
+      kind: "begin",
+      sets: [sampleSet(1, "s"), ASYNCHRONOUS_SET],
+    });
   });
 
   it("blocks under never-lose: the recorded set stays, and a closed one stays closed", () => {
@@ -32,7 +43,10 @@ describe("the synchronous policy", () => {
     const bounded = { kind: "bounded", mostLossMs: 5_000 } as const;
     expect(wantedSet(input({ policy: bounded, members: [gone("s", 9_000)], exposureMs: 5_000 })).set).toEqual(ASYNCHRONOUS_SET);
     expect(wantedSet(input({ policy: bounded, members: [gone("s", 9_000)], exposureMs: 5_001 })).set).toEqual(CLOSED_SET);
-    expect(nextStep(input({ policy: bounded, sets: [ASYNCHRONOUS_SET], members: [], exposureMs: 9_000 }))).toMatchObject({ kind: "begin", sets: [ASYNCHRONOUS_SET, CLOSED_SET] });
+    expect(nextStep(input({ policy: bounded, sets: [ASYNCHRONOUS_SET], members: [], exposureMs: 9_000 }))).toMatchObject({
+      kind: "begin",
+      sets: [ASYNCHRONOUS_SET, CLOSED_SET],
+    });
   });
 
   it("opens a closed set to the members that stream (trap 22: not before they do)", () => {
@@ -49,15 +63,24 @@ describe("the synchronous policy", () => {
 
   it("goes back when the new set broke before it was settled", () => {
     const sets = [ASYNCHRONOUS_SET, sampleSet(1, "s")];
-    expect(nextStep(input({ policy: { kind: "available" }, sets, members: [gone("s", 5_000)] }))).toMatchObject({ kind: "settle", to: ASYNCHRONOUS_SET });
+    expect(nextStep(input({ policy: { kind: "available" }, sets, members: [gone("s", 5_000)] }))).toMatchObject({
+      kind: "settle",
+      to: ASYNCHRONOUS_SET,
+    });
     const replaced = [sampleSet(1, "s"), sampleSet(1, "v")];
-    expect(nextStep(input({ policy: { kind: "available" }, sets: replaced, members: [gone("s", 9_000), gone("v", 9_000)] }))).toMatchObject({ kind: "begin", sets: [...replaced, ASYNCHRONOUS_SET] });
+    expect(nextStep(input({ policy: { kind: "available" }, sets: replaced, members: [gone("s", 9_000), gone("v", 9_000)] }))).toMatchObject(
+      { kind: "begin", sets: [...replaced, ASYNCHRONOUS_SET] },
+    );
   });
 
   it("never has more than three sets: then it settles what can be covered", () => {
     const sets: SynchronousSet[] = [sampleSet(1, "s"), sampleSet(1, "v"), sampleSet(1, "s", "v")];
-    expect(nextStep(input({ policy: { kind: "available" }, sets, members: [gone("s", 9_000), gone("v", 9_000)] }))).toEqual({ kind: "keep" });
-    expect(nextStep(input({ sets, members: [streaming("w"), gone("s", 9_000), gone("v", 9_000), streaming("v", "v_1")] }))).toMatchObject({ kind: "settle" });
+    expect(nextStep(input({ policy: { kind: "available" }, sets, members: [gone("s", 9_000), gone("v", 9_000)] }))).toEqual({
+      kind: "keep",
+    });
+    expect(nextStep(input({ sets, members: [streaming("w"), gone("s", 9_000), gone("v", 9_000), streaming("v", "v_1")] }))).toMatchObject({
+      kind: "settle",
+    });
   });
 
   it("asks for fewer copies when fewer are left (R7), and for all of them again", () => {

@@ -47,11 +47,14 @@ export function wantedSet(input: PolicyInput): { set: SynchronousSet; why: strin
   if (policy.kind === "bounded") {
     const within = input.exposureMs <= policy.mostLossMs;
     return within
-      ? { set: ASYNCHRONOUS_SET, why: `no synchronous member is left; policy bounded: ${Math.round(input.exposureMs)} of ${policy.mostLossMs} ms` }
+      ? {
+          set: ASYNCHRONOUS_SET,
+          why: `no synchronous member is left; policy bounded: ${Math.round(input.exposureMs)} of ${policy.mostLossMs} ms`,
+        }
       : { set: CLOSED_SET, why: `the newest commits are on the primary alone for longer than ${policy.mostLossMs} ms; policy bounded` };
   }
   // never-lose: what is recorded goes on to block, by itself; an asynchronous set does not.
-  const blocking = input.sets.filter((set) => kindOf(set) !== "asynchronous").at(-1);
+  const blocking = input.sets.findLast((set) => kindOf(set) !== "asynchronous");
   return { set: blocking ?? CLOSED_SET, why: "no synchronous member is left; policy never-lose" };
 }
 

@@ -5,7 +5,18 @@ import type { Timeline } from "@tidemark/kernel/brands";
 import type { AgentStatus } from "../cluster/agent-status.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 
-const status = (lsn: string, timeline = 1): AgentStatus => ({ node: "a", store: "orders", state: "primary", open: true, heldBack: false, atMs: 0, warnings: [], inRecovery: false, lsn, timeline: timeline as Timeline });
+const status = (lsn: string, timeline = 1): AgentStatus => ({
+  node: "a",
+  store: "orders",
+  state: "primary",
+  open: true,
+  heldBack: false,
+  atMs: 0,
+  warnings: [],
+  inRecovery: false,
+  lsn,
+  timeline: timeline as Timeline,
+});
 
 describe("the stated loss", () => {
   it("is what the old primary reported beyond the candidate, since when, with the age of the report", async () => {

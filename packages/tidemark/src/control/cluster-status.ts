@@ -39,7 +39,13 @@ export interface StoreReport {
 export function reportStore(
   storeName: string,
   store: StoreConfig,
-  known: { state: FailoverState; registry: AgentRegistry; route: PrimaryRoute | undefined; events: readonly FailoverEvent[]; lastFailover: FailoverEvent | undefined },
+  known: {
+    state: FailoverState;
+    registry: AgentRegistry;
+    route: PrimaryRoute | undefined;
+    events: readonly FailoverEvent[];
+    lastFailover: FailoverEvent | undefined;
+  },
 ): StoreReport {
   const { state, registry, route, lastFailover } = known;
   const { record } = state;
@@ -57,7 +63,11 @@ export function reportStore(
     synchronous: record === undefined ? "unknown" : synchronousWords(record, store),
     policy: store.policy.kind === "bounded" ? `bounded (${store.policy.mostLossMs} ms)` : store.policy.kind,
     nodes,
-    decision: { phase: state.phase, ...(state.obstacle === undefined ? {} : { obstacle: state.obstacle }), ...(state.estimate === undefined ? {} : { estimate: state.estimate }) },
+    decision: {
+      phase: state.phase,
+      ...(state.obstacle === undefined ? {} : { obstacle: state.obstacle }),
+      ...(state.estimate === undefined ? {} : { estimate: state.estimate }),
+    },
     events: known.events,
     ...(record === undefined ? {} : { record }),
     ...(route === undefined ? {} : { route }),
@@ -73,13 +83,13 @@ function stateWord(state: FailoverState, route: PrimaryRoute | undefined): Store
 
 /** How many copies besides the primary a commit waits for, for people. */
 export function synchronousWords(record: ClusterRecord, store: StoreConfig): string {
-  const kinds = record.sets.map(kindOf);
-  if (kinds.includes("asynchronous")) {
+  const kinds = new Set(record.sets.map(kindOf));
+  if (kinds.has("asynchronous")) {
     return store.required === 0
       ? "asynchronous by configuration: a failover may lose the newest commits"
       : "asynchronous: a failover may lose the newest commits until the standby is back";
   }
-  if (kinds.includes("closed")) return "no synchronous copy: commits wait until a standby is back";
+  if (kinds.has("closed")) return "no synchronous copy: commits wait until a standby is back";
   const required = Math.min(...record.sets.map((set) => set.required));
   const of = Math.max(...record.sets.map((set) => set.members.length));
   return `${required} synchronous ${required === 1 ? "copy" : "copies"}${of > required ? ` of ${of}` : ""}`;
@@ -87,7 +97,8 @@ export function synchronousWords(record: ClusterRecord, store: StoreConfig): str
 
 /** Comparable only on one line of timelines (R11). */
 function lagOf(record: ClusterRecord, standby: AgentStatus, primary: AgentStatus | undefined): number | undefined {
-  if (primary?.lsn === undefined || standby.lsn === undefined || standby.timeline === undefined || primary.timeline !== record.timeline) return undefined;
+  if (primary?.lsn === undefined || standby.lsn === undefined || standby.timeline === undefined || primary.timeline !== record.timeline)
+    return undefined;
   const end = parseLsn(standby.lsn);
   if (judgeLineage(record, standby.timeline, end) === "diverged") return undefined;
   return Math.max(0, Number(parseLsn(primary.lsn) - end));

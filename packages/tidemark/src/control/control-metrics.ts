@@ -19,15 +19,27 @@ export class ControlMetrics {
     this.#gauge("tidemark_cluster_synchronous", "1 while a commit waits for another copy.", ["store"], (gauge, report) => {
       gauge.set({ store: report.store }, report.route?.guarantee === "synchronous" ? 1 : 0);
     });
-    this.#gauge("tidemark_cluster_standby_lag_bytes", "WAL flushed on the primary and not replayed on the standby, by the last reports.", ["store", "node"], (gauge, report) => {
-      for (const node of report.nodes) if (node.lagBytes !== undefined) gauge.set({ store: report.store, node: node.node }, node.lagBytes);
-    });
+    this.#gauge(
+      "tidemark_cluster_standby_lag_bytes",
+      "WAL flushed on the primary and not replayed on the standby, by the last reports.",
+      ["store", "node"],
+      (gauge, report) => {
+        for (const node of report.nodes)
+          if (node.lagBytes !== undefined) gauge.set({ store: report.store, node: node.node }, node.lagBytes);
+      },
+    );
     this.#gauge("tidemark_cluster_agent_silence_seconds", "Age of the agent's last report.", ["store", "node"], (gauge, report) => {
-      for (const node of report.nodes) if (node.ageMs !== undefined) gauge.set({ store: report.store, node: node.node }, node.ageMs / 1_000);
+      for (const node of report.nodes)
+        if (node.ageMs !== undefined) gauge.set({ store: report.store, node: node.node }, node.ageMs / 1_000);
     });
-    this.#gauge("tidemark_cluster_last_failover_seconds", "Duration of the last failover, suspicion to open.", ["store"], (gauge, report) => {
-      if (report.lastFailover?.totalMs !== undefined) gauge.set({ store: report.store }, report.lastFailover.totalMs / 1_000);
-    });
+    this.#gauge(
+      "tidemark_cluster_last_failover_seconds",
+      "Duration of the last failover, suspicion to open.",
+      ["store"],
+      (gauge, report) => {
+        if (report.lastFailover?.totalMs !== undefined) gauge.set({ store: report.store }, report.lastFailover.totalMs / 1_000);
+      },
+    );
   }
 
   get contentType(): string {
@@ -44,7 +56,7 @@ export class ControlMetrics {
       name,
       help,
       labelNames,
-      registers: [this.#registry as unknown as Registry],
+      registers: [this.#registry],
       collect(): void {
         gauge.reset();
         for (const report of reports()) fill(gauge, report);

@@ -1,4 +1,5 @@
 // Control's HTTP: routes, heartbeats, status, and what operators may ask for.
+/* oxlint-disable oxc/no-async-endpoint-handlers -- made for Express; Fastify awaits its handlers */
 import type { FastifyInstance } from "fastify";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { AgentStatus } from "../cluster/agent-status.ts";
@@ -35,15 +36,18 @@ export function addControlRoutes(server: FastifyInstance, parts: ControlParts): 
 
   server.get<{ Params: { store: string } }>("/v1/stores/:store", async (request) => parts.report(known(parts, request.params.store)));
 
-  server.get<{ Params: { store: string }; Querystring: { after?: string; waitMs?: string } }>("/v1/stores/:store/route", async (request, reply) => {
-    const store = known(parts, request.params.store);
-    const after = wholeNumberOf(request.query.after ?? "0", "after");
-    const waitMs = Math.min(wholeNumberOf(request.query.waitMs ?? "0", "waitMs"), MOST_ROUTE_WAIT_MS);
-    const route = await parts.routes.waitFor(store, after, { waitMs, signal: abortOnClose(reply.raw) });
-    if (route !== undefined) return route;
-    // Nothing new in that time, or nothing known at all.
-    return parts.routes.current(store) === undefined ? reply.status(404).send({}) : reply.status(204).send();
-  });
+  server.get<{ Params: { store: string }; Querystring: { after?: string; waitMs?: string } }>(
+    "/v1/stores/:store/route",
+    async (request, reply) => {
+      const store = known(parts, request.params.store);
+      const after = wholeNumberOf(request.query.after ?? "0", "after");
+      const waitMs = Math.min(wholeNumberOf(request.query.waitMs ?? "0", "waitMs"), MOST_ROUTE_WAIT_MS);
+      const route = await parts.routes.waitFor(store, after, { waitMs, signal: abortOnClose(reply.raw) });
+      if (route !== undefined) return route;
+      // Nothing new in that time, or nothing known at all.
+      return parts.routes.current(store) === undefined ? reply.status(404).send({}) : reply.status(204).send();
+    },
+  );
 
   server.post<{ Params: { node: string } }>("/v1/agents/:node/heartbeat", async (request, reply) => {
     const status = statusOf(request.params.node, objectOf(request.body));

@@ -173,7 +173,8 @@ export class Coordinator {
     this.#state = state;
     const event = this.#parts.history.follow(state);
     if (event !== undefined) this.#parts.onEvent(event, state.record);
-    if (before.phase === "promoting" && state.phase === "opening") this.#reelectedMs = before.candidate?.incumbent === true ? this.#parts.clock.monotonicMs() : undefined;
+    if (before.phase === "promoting" && state.phase === "opening")
+      this.#reelectedMs = before.candidate?.incumbent === true ? this.#parts.clock.monotonicMs() : undefined;
     if (state.record !== before.record || state.phase !== before.phase) this.#publish();
     for (const effect of effects) this.#perform(effect);
   }
@@ -192,7 +193,11 @@ export class Coordinator {
       case "fence":
         this.#tell(effect.node, { path: "/fence", body: { epoch: effect.epoch }, timeoutMs: FENCE_TIMEOUT_MS }).then(
           () => this.#input({ type: "fenced", epoch: effect.epoch, node: effect.node }),
-          (error: unknown) => this.#parts.logger.info({ err: error, node: effect.node }, "the incumbent could not be fenced; its own agent does it, or its lease ends"),
+          (error: unknown) =>
+            this.#parts.logger.info(
+              { err: error, node: effect.node },
+              "the incumbent could not be fenced; its own agent does it, or its lease ends",
+            ),
         );
         return;
       case "estimate": {
@@ -208,9 +213,11 @@ export class Coordinator {
         return;
       case "promote": {
         const { node, target, incumbent } = effect.candidate;
-        this.#tell(node, { path: "/promote", body: { epoch: effect.epoch, target, incumbent }, timeoutMs: PROMOTE_TIMEOUT_MS }).catch((error: unknown) => {
-          this.#input({ type: "promote-failed", epoch: effect.epoch, node, why: messageOf(error) });
-        });
+        this.#tell(node, { path: "/promote", body: { epoch: effect.epoch, target, incumbent }, timeoutMs: PROMOTE_TIMEOUT_MS }).catch(
+          (error: unknown) => {
+            this.#input({ type: "promote-failed", epoch: effect.epoch, node, why: messageOf(error) });
+          },
+        );
         return;
       }
       case "timer": {
@@ -232,7 +239,10 @@ export class Coordinator {
 
   #change(expected: number, record: ClusterRecord): void {
     const { claim } = record;
-    const stamped = claim === undefined ? record : { ...record, claim: { ...claim, claimedAtMs: claim.claimedAtMs === 0 ? this.#parts.clock.wallMs() : claim.claimedAtMs } };
+    const stamped =
+      claim === undefined
+        ? record
+        : { ...record, claim: { ...claim, claimedAtMs: claim.claimedAtMs === 0 ? this.#parts.clock.wallMs() : claim.claimedAtMs } };
     this.#watch.change({ record: this.#state.record, revision: expected }, stamped).catch((error: unknown) => {
       this.#input({ type: hasCode(error, "TM-CLUSTER-CONFLICT") ? "conflict" : "away" });
     });

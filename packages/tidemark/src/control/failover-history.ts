@@ -69,8 +69,17 @@ export class FailoverHistory {
     }
     this.#marks.push({ phase: state.phase, atMs });
     if (this.#marks.length > MOST_EVENTS) this.#marks.shift();
-    this.#logger.info({ phase: state.phase, epoch: state.record?.epoch, claim: state.record?.claim?.epoch }, "the decision's phase changed");
-    if (state.phase === "blocked") return this.#note({ kind: "blocked", atMs: this.#clock.wallMs(), epoch: state.record?.claim?.epoch ?? 0, reason: state.obstacle ?? "" });
+    this.#logger.info(
+      { phase: state.phase, epoch: state.record?.epoch, claim: state.record?.claim?.epoch },
+      "the decision's phase changed",
+    );
+    if (state.phase === "blocked")
+      return this.#note({
+        kind: "blocked",
+        atMs: this.#clock.wallMs(),
+        epoch: state.record?.claim?.epoch ?? 0,
+        reason: state.obstacle ?? "",
+      });
     return state.phase === "steady" && this.#from !== undefined ? this.#complete(state) : undefined;
   }
 

@@ -7,11 +7,31 @@ import { couldVote, suspect } from "./suspicion.ts";
 
 const heard = (ageMs: number, change: Partial<AgentStatus> = {}): Heard => ({
   ageMs,
-  status: { node: "a", store: "orders", state: "primary", open: true, heldBack: false, atMs: 0, warnings: [], identity: "a_1", inRecovery: false, epoch: 1 as Epoch, ...change },
+  status: {
+    node: "a",
+    store: "orders",
+    state: "primary",
+    open: true,
+    heldBack: false,
+    atMs: 0,
+    warnings: [],
+    identity: "a_1",
+    inRecovery: false,
+    epoch: 1 as Epoch,
+    ...change,
+  },
 });
 
 function input(change: Partial<SuspicionInput>): SuspicionInput {
-  return { record: sampleRecord(), primary: heard(100), listeningMs: 60_000, unansweredMs: undefined, leaseMs: 5_000, suspectAfterMs: 2_000, ...change };
+  return {
+    record: sampleRecord(),
+    primary: heard(100),
+    listeningMs: 60_000,
+    unansweredMs: undefined,
+    leaseMs: 5_000,
+    suspectAfterMs: 2_000,
+    ...change,
+  };
 }
 
 describe("suspicion", () => {

@@ -32,10 +32,15 @@ export async function runAgentRole(options: AgentRoleOptions): Promise<void> {
   const { config, clock, random, signal } = options;
   const found = Object.entries(config.stores)
     .filter(([name]) => options.store === undefined || name === options.store)
-    .flatMap(([storeName, store]) => store.nodes.filter((one) => one.name === options.node).map((nodeConfig) => ({ storeName, store, nodeConfig })));
+    .flatMap(([storeName, store]) =>
+      store.nodes.filter((one) => one.name === options.node).map((nodeConfig) => ({ storeName, store, nodeConfig })),
+    );
   const [only] = found;
   if (only === undefined || found.length > 1) {
-    throw new TidemarkError("TM-CLUSTER-UNKNOWN-STORE", `there ${only === undefined ? "is no node" : "is more than one node"} ${options.node} in ${config.file}`);
+    throw new TidemarkError(
+      "TM-CLUSTER-UNKNOWN-STORE",
+      `there ${only === undefined ? "is no node" : "is more than one node"} ${options.node} in ${config.file}`,
+    );
   }
   const { storeName, store, nodeConfig } = only;
   const logger = options.logger.child({ store: storeName, node: options.node });

@@ -1,4 +1,5 @@
 // An agent's HTTP: health for load balancers without a token, everything else with the internal one.
+/* oxlint-disable oxc/no-async-endpoint-handlers -- made for Express; Fastify awaits its handlers */
 import type { Epoch } from "@tidemark/kernel/brands";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { parseLsn } from "@tidemark/kernel/lsn";
@@ -19,7 +20,9 @@ export function addAgentRoutes(server: FastifyInstance, supervisor: NodeSupervis
   // Only one that streams: a standby that lost its primary may be behind without bound (R10).
   server.get("/replica", async (_request, reply) => {
     const status = supervisor.status();
-    return reply.status(status.state === "standby" && status.streaming === true ? 200 : 503).send({ node: status.node, state: status.state });
+    return reply
+      .status(status.state === "standby" && status.streaming === true ? 200 : 503)
+      .send({ node: status.node, state: status.state });
   });
   server.get("/status", async () => supervisor.status());
   server.get("/route", async () => {

@@ -45,7 +45,13 @@ async function makeRoles(node: PostgresNode, password: Redacted<string>): Promis
   const { store, storeName, token } = node.world;
   const client = node.database.open({ synchronous: "local" });
   try {
-    await client.unsafe(await createRole(client, { role: REPLICATION_USER, attributes: "REPLICATION", password: derivedPassword(token, storeName, REPLICATION_USER) }));
+    await client.unsafe(
+      await createRole(client, {
+        role: REPLICATION_USER,
+        attributes: "REPLICATION",
+        password: derivedPassword(token, storeName, REPLICATION_USER),
+      }),
+    );
     await client.unsafe(await createRole(client, { role: store.user, attributes: "", password }));
     await client.unsafe(`CREATE DATABASE ${identifier(store.database)} OWNER ${identifier(store.user)}`);
   } finally {
@@ -55,10 +61,10 @@ async function makeRoles(node: PostgresNode, password: Redacted<string>): Promis
 
 /** The password is quoted by the server itself: CREATE ROLE takes no parameters. */
 async function createRole(client: postgres.Sql, role: { role: string; attributes: string; password: Redacted<string> }): Promise<string> {
-  const [row] = await client.unsafe<{ statement: string }[]>(`SELECT format('CREATE ROLE %I LOGIN ${role.attributes} PASSWORD %L', $1::text, $2::text) AS statement`, [
-    role.role,
-    role.password.reveal(),
-  ]);
+  const [row] = await client.unsafe<{ statement: string }[]>(
+    `SELECT format('CREATE ROLE %I LOGIN ${role.attributes} PASSWORD %L', $1::text, $2::text) AS statement`,
+    [role.role, role.password.reveal()],
+  );
   if (row === undefined) throw new TidemarkError("TM-CLUSTER-BOOTSTRAP", "the server composed no statement");
   return row.statement;
 }

@@ -74,7 +74,11 @@ export class ControlLink {
 
   async #send(status: AgentStatus): Promise<void> {
     try {
-      await this.#client.request({ path: `/v1/agents/${encodeURIComponent(status.node)}/heartbeat`, body: status, timeoutMs: HEARTBEAT_TIMEOUT_MS });
+      await this.#client.request({
+        path: `/v1/agents/${encodeURIComponent(status.node)}/heartbeat`,
+        body: status,
+        timeoutMs: HEARTBEAT_TIMEOUT_MS,
+      });
       if (this.#isAway) this.#logger.info({}, "control answers again");
       this.#isAway = false;
     } catch (error) {
@@ -88,5 +92,15 @@ export class ControlLink {
 /** What control must hear of at once. */
 function newsOf(status: AgentStatus): string {
   const members = (status.members ?? []).map((member) => `${member.identity}=${member.state}/${member.syncState}`).join();
-  return [status.state, status.open, status.epoch, status.revision, status.streaming, status.identity, status.timeline, status.heldBack, members].join("|");
+  return [
+    status.state,
+    status.open,
+    status.epoch,
+    status.revision,
+    status.streaming,
+    status.identity,
+    status.timeline,
+    status.heldBack,
+    members,
+  ].join("|");
 }

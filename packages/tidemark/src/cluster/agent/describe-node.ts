@@ -35,7 +35,13 @@ export function describeNode(node: PostgresNode, view: NodeView): AgentStatus {
     ...(pid === undefined ? {} : { postmasterPid: pid }),
     ...(facts === undefined
       ? {}
-      : { systemIdentifier: facts.systemIdentifier, inRecovery: facts.inRecovery, lsn: facts.lsn, streaming: facts.streaming, members: facts.members }),
+      : {
+          systemIdentifier: facts.systemIdentifier,
+          inRecovery: facts.inRecovery,
+          lsn: facts.lsn,
+          streaming: facts.streaming,
+          members: facts.members,
+        }),
     ...(typeof facts?.receivedLsn === "string" ? { receivedLsn: facts.receivedLsn } : {}),
     ...(timeline === undefined ? {} : { timeline }),
     ...(view.promotionMs === undefined ? {} : { promotionMs: view.promotionMs }),

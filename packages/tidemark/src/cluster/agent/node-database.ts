@@ -99,7 +99,7 @@ export class NodeDatabase {
   async knock(timeoutMs: number): Promise<void> {
     const client = this.open();
     try {
-      await this.#within(client.unsafe("SELECT 1") as unknown as Promise<unknown>, timeoutMs);
+      await this.#within(client.unsafe("SELECT 1"), timeoutMs);
     } catch (cause) {
       throw new TidemarkError("TM-CLUSTER-NOT-READY", "PostgreSQL gave no new session", { cause });
     } finally {
@@ -115,7 +115,9 @@ export class NodeDatabase {
   async #within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
     let clear: (() => void) | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      const timer = this.#address.clock.setTimer(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)), { keepAlive: false });
+      const timer = this.#address.clock.setTimer(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)), {
+        keepAlive: false,
+      });
       clear = () => timer.clear();
     });
     try {

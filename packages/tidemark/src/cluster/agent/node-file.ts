@@ -27,7 +27,10 @@ export interface NodeFile {
 
 /** A new identity for data that begins a life of its own on `node`. At most 63 bytes, the longest application_name. */
 export function newIdentity(node: string, random: Random): string {
-  const name = node.toLowerCase().replaceAll(/[^a-z0-9]/g, "").slice(0, 20);
+  const name = node
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]/g, "")
+    .slice(0, 20);
   return `${name === "" ? "node" : name}_${Buffer.from(random.bytes(16)).toString("hex")}`;
 }
 
@@ -44,7 +47,8 @@ export async function readNodeFile(dataDir: string, node: string): Promise<NodeF
   });
   if (text === undefined) return undefined;
   const file = JSON.parse(text) as NodeFile;
-  if (file.formatVersion !== 1) throw new TidemarkError("TM-CLUSTER-LEASE-STORE-VALUE", `${NODE_FILE} has format version ${String(file.formatVersion)}`);
+  if (file.formatVersion !== 1)
+    throw new TidemarkError("TM-CLUSTER-LEASE-STORE-VALUE", `${NODE_FILE} has format version ${String(file.formatVersion)}`);
   return file.node === node ? file : undefined;
 }
 

@@ -38,7 +38,10 @@ export class NodeProbe {
 
   get unresponsive(): boolean {
     if (this.#node.server.pid === undefined) return false;
-    return this.#noSession || (this.#silentSinceMs !== undefined && this.#clock.monotonicMs() - this.#silentSinceMs >= this.#limits.suspectAfterMs);
+    return (
+      this.#noSession ||
+      (this.#silentSinceMs !== undefined && this.#clock.monotonicMs() - this.#silentSinceMs >= this.#limits.suspectAfterMs)
+    );
   }
 
   /** Looks now. False when nothing runs, or it did not answer. */

@@ -6,11 +6,26 @@ import type { LocalNode, RoleInput } from "./node-role.ts";
 import { decideRole } from "./node-role.ts";
 
 const e = (epoch: number): Epoch => epoch as Epoch;
-const record = sampleRecord({ epoch: e(3), primary: "a", timeline: 2 as Timeline, forkLsn: "0/3000", forkedFrom: 1 as Timeline, reigns: [{ epoch: e(1), primary: "s", timeline: 1 as Timeline, forkLsn: "0/0", beganAtMs: 0 }] });
+const record = sampleRecord({
+  epoch: e(3),
+  primary: "a",
+  timeline: 2 as Timeline,
+  forkLsn: "0/3000",
+  forkedFrom: 1 as Timeline,
+  reigns: [{ epoch: e(1), primary: "s", timeline: 1 as Timeline, forkLsn: "0/0", beganAtMs: 0 }],
+});
 const claimed = { ...record, claim: { epoch: e(4), coordinator: "c", reason: "", claimedAtMs: 0 } };
 
 function local(change: Partial<LocalNode> = {}): LocalNode {
-  return { data: "present", systemIdentifier: record.systemIdentifier, bootstrapping: false, heldBack: false, server: "stopped", markedStandby: false, ...change };
+  return {
+    data: "present",
+    systemIdentifier: record.systemIdentifier,
+    bootstrapping: false,
+    heldBack: false,
+    server: "stopped",
+    markedStandby: false,
+    ...change,
+  };
 }
 
 function decide(node: string, change: Partial<Omit<RoleInput, "node">>): string {

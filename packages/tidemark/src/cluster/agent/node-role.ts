@@ -67,7 +67,10 @@ export function decideRole(input: RoleInput): NodeAction {
   const { record, local } = input;
   if (record === undefined) return withoutRecord(input);
   if (local.data === "present" && local.systemIdentifier !== record.systemIdentifier) {
-    return { kind: "refuse", why: `the data is of cluster ${local.systemIdentifier ?? "unknown"}, the record of ${record.systemIdentifier}` };
+    return {
+      kind: "refuse",
+      why: `the data is of cluster ${local.systemIdentifier ?? "unknown"}, the record of ${record.systemIdentifier}`,
+    };
   }
   return record.primary === input.node ? asPrimary(input, record) : asStandby(input, record);
 }
@@ -84,7 +87,8 @@ function withoutRecord(input: RoleInput): NodeAction {
 
 function asPrimary(input: RoleInput, record: ClusterRecord): NodeAction {
   const { local } = input;
-  if (local.data === "absent") return { kind: "wait", why: "this node is the recorded primary and its data is gone; another must be promoted" };
+  if (local.data === "absent")
+    return { kind: "wait", why: "this node is the recorded primary and its data is gone; another must be promoted" };
   if (local.server === "running") {
     if (local.inRecovery === undefined) return { kind: "wait", why: "PostgreSQL has not answered yet" };
     if (!local.inRecovery) return { kind: "be-primary" };
@@ -94,7 +98,8 @@ function asPrimary(input: RoleInput, record: ClusterRecord): NodeAction {
   if (record.claim !== undefined) return { kind: "wait", why: "a claim is open" };
   // A claim of that epoch was made after what is known here: the answer of the lease store was on its way meanwhile.
   if (local.promised !== undefined && local.promised > record.epoch) return { kind: "wait", why: `epoch ${local.promised} is promised` };
-  if (local.crashedForMs !== undefined && local.crashedForMs < input.restartAfterMs) return { kind: "wait", why: "PostgreSQL ended; another may be promoted" };
+  if (local.crashedForMs !== undefined && local.crashedForMs < input.restartAfterMs)
+    return { kind: "wait", why: "PostgreSQL ended; another may be promoted" };
   // Recorded, and ended before the promotion: on its new timeline or not at all (R2).
   if (local.markedStandby) return { kind: "start-standby", follow: false };
   if (!input.confirmed) return { kind: "wait", why: "the lease store must confirm the reign before PostgreSQL may write" };

@@ -1,19 +1,20 @@
 // Runs one node: looks, decides with node-role.ts, does one action, looks again. Requests of the coordinator come between
 // two actions. Stopping is the exception: it waits for nobody.
-import type { Epoch, Timeline } from "@tidemark/kernel/brands";
-import { sleep, type Timer } from "@tidemark/kernel/clock";
+import type { Epoch } from "@tidemark/kernel/brands";
+import type { Timer } from "@tidemark/kernel/clock";
 import { TidemarkError, hasCode } from "@tidemark/kernel/errors";
 import type { Redacted } from "@tidemark/kernel/redacted";
-import type { Lsn } from "@tidemark/kernel/lsn";
-import { signalProcess } from "@tidemark/postgres/process-table";
 import type { NodeConfig } from "../../config/config.ts";
 import type { AgentStatus } from "../agent-status.ts";
 import type { ClusterRecord } from "../cluster-record.ts";
 import type { Vote } from "../failover-state.ts";
 import type { LeaseStore } from "../lease-store.ts";
 import { CLOSED_SET } from "../quorum.ts";
+import { BackgroundClone } from "./background-clone.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { describeNode } from "./describe-node.ts";
+import { forgetHoldingBack, setHoldingBack } from "./holding-back.ts";
+import { lookAtNode } from "./local-node.ts";
 import { NodeCondition } from "./node-condition.ts";
 import { withoutBootstrapping } from "./node-file.ts";
 import { NodeProbe } from "./node-probe.ts";
@@ -29,8 +30,7 @@ import { ReignLease } from "./reign-lease.ts";
 import { revoke } from "./revocation.ts";
 import { StandbyDuties } from "./standby-duties.ts";
 
-/** Pause after an action failed, milliseconds. */
-const RETRY_MS = 300;
+const RETRY_MS = 300; // after an action failed
 
 export class NodeSupervisor {
   readonly #node: PostgresNode;
@@ -43,6 +43,7 @@ export class NodeSupervisor {
   readonly #lease: ReignLease;
   readonly #primary: PrimaryDuties;
   readonly #standby: StandbyDuties;
+  readonly #clone: BackgroundClone;
   readonly #condition: NodeCondition;
   #crashedMs: number | undefined;
   #dataPresent = false;
@@ -51,7 +52,6 @@ export class NodeSupervisor {
   #wake: (() => void) | undefined;
   /** Something happened since the last look began. */
   #kicked = false;
-  #cloning: { abort: AbortController; from: string } | undefined;
   /** Aborts what is under way for the record that was current: a change of it makes that pointless. */
   #currentRecord = new AbortController();
 
@@ -70,11 +70,16 @@ export class NodeSupervisor {
       clock,
       node: own.name,
       leaseMs: store.failover.leaseMs,
-      isWriting: () => node.server.pid !== undefined && (this.#primary.openEpoch !== undefined || this.#probe.last?.facts.inRecovery === false),
+      isWriting: () =>
+        node.server.pid !== undefined && (this.#primary.openEpoch !== undefined || this.#probe.last?.facts.inRecovery === false),
       end: () => this.#endReign("the lease could not be renewed (R5)"),
     });
     this.#primary = new PrimaryDuties(node, this.#watch, { lease: this.#lease, warn: (warning) => this.#condition.warn(warning) });
     this.#standby = new StandbyDuties(node);
+    this.#clone = new BackgroundClone(node, (error) => {
+      if (error !== undefined) this.#failed(error);
+      this.#kick();
+    });
     node.server.onExit((exit) => {
       this.#node.database.close();
       this.#primary.end();
@@ -91,7 +96,7 @@ export class NodeSupervisor {
 
   revoke(epoch: Epoch): Promise<Vote> {
     return this.#lock.run(async () => {
-      if (this.#cloning !== undefined) throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this node is being cloned");
+      if (this.#clone.isRunning) throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this node is being cloned");
       const vote = await revoke(this.#node, epoch, this.#standby.timeline);
       this.#condition.enter("revoked");
       return vote;
@@ -125,7 +130,7 @@ export class NodeSupervisor {
         this.#node.follows = undefined;
         this.#condition.enter("primary");
         await this.#probe.look();
-        await this.#forgetHoldingBack();
+        await forgetHoldingBack(this.#node);
       }
       this.#kick();
     });
@@ -161,15 +166,7 @@ export class NodeSupervisor {
   /** Makes a standby receive nothing, or lets it follow again. */
   holdBack(hold: boolean): Promise<void> {
     return this.#lock.run(async () => {
-      const { file } = this.#node;
-      if (file === undefined) throw new TidemarkError("TM-CLUSTER-NOT-READY", "this node has no data");
-      if (this.#probe.last?.facts.inRecovery === false) throw new TidemarkError("TM-CLUSTER-NOT-READY", "a primary cannot be held back");
-      const { heldBack: _former, ...kept } = file;
-      await this.#node.write(hold ? { ...kept, heldBack: true } : kept);
-      if (hold) {
-        await this.#node.followNobody();
-        for (const pid of this.#probe.last?.facts.receivers ?? []) signalProcess(pid, "SIGTERM");
-      }
+      await setHoldingBack(this.#node, hold, this.#probe.last?.facts);
       this.#kick();
     });
   }
@@ -190,7 +187,7 @@ export class NodeSupervisor {
     } finally {
       this.#stopping = true;
       this.#condition.enter("stopping");
-      this.#cloning?.abort.abort();
+      this.#clone.abort();
       await this.#lock.run(() => this.#node.server.stop("fast", { timeoutMs: 10_000 }));
       this.#node.database.close();
       inner.abort();
@@ -219,40 +216,23 @@ export class NodeSupervisor {
     return record?.primary === this.#node.world.node.name && this.#node.server.pid === undefined && this.#dataPresent;
   }
 
-  async #roleInput(): Promise<{ node: string; isFirst: boolean; record: ClusterRecord | undefined; local: LocalNode; restartAfterMs: number }> {
+  async #roleInput(): Promise<{
+    node: string;
+    isFirst: boolean;
+    record: ClusterRecord | undefined;
+    local: LocalNode;
+    restartAfterMs: number;
+  }> {
     const { node, store } = this.#node.world;
     const record = this.#watch.seen?.record;
+    const local = await lookAtNode({ node: this.#node, probe: this.#probe, standby: this.#standby, record, crashedMs: this.#crashedMs });
+    this.#dataPresent = local.data === "present";
     return {
       node: node.name,
       isFirst: store.nodes[0]?.name === node.name,
       record,
-      local: await this.#local(record),
+      local,
       restartAfterMs: store.failover.suspectAfterMs,
-    };
-  }
-
-  async #local(record: ClusterRecord | undefined): Promise<LocalNode> {
-    const { clock } = this.#node.world;
-    const data = await this.#node.load();
-    this.#dataPresent = data.present;
-    const running = this.#node.server.pid !== undefined;
-    if (running && this.#probe.last === undefined) await this.#probe.look();
-    const facts = this.#probe.last?.facts;
-    let position: { timeline: Timeline; lsn: Lsn } | undefined;
-    if (running && facts?.inRecovery === true && record !== undefined) position = await this.#standby.position(facts);
-    const { file } = this.#node;
-    return {
-      data: data.present ? "present" : "absent",
-      ...(data.systemIdentifier === undefined ? {} : { systemIdentifier: data.systemIdentifier }),
-      bootstrapping: file?.bootstrapping === true,
-      ...(file?.promise === undefined ? {} : { promised: file.promise.epoch }),
-      heldBack: file?.heldBack === true,
-      server: running ? "running" : "stopped",
-      markedStandby: !running && data.present && (await this.#node.isMarkedStandby()),
-      ...(running && facts !== undefined ? { inRecovery: facts.inRecovery } : {}),
-      ...(position === undefined ? {} : { timeline: position.timeline, replayed: position.lsn }),
-      ...(this.#crashedMs === undefined ? {} : { crashedForMs: clock.monotonicMs() - this.#crashedMs }),
-      ...(this.#node.follows === undefined ? {} : { follows: this.#node.follows }),
     };
   }
 
@@ -275,10 +255,15 @@ export class NodeSupervisor {
         await this.#node.discard();
         return true;
       case "clone":
-        return this.#clone(record);
+        if (record !== undefined && this.#clone.begin(this.#upstream(record).node))
+          this.#condition.enter("cloning", `from ${record.primary}`);
+        return false;
       case "clone-again":
         this.#condition.warn(`the data is put aside and cloned again: ${action.why}`);
-        this.#node.world.logger.warn({ why: action.why, aside: await this.#node.putAside(record?.epoch ?? (0 as Epoch)) }, "put diverged data aside");
+        this.#node.world.logger.warn(
+          { why: action.why, aside: await this.#node.putAside(record?.epoch ?? (0 as Epoch)) },
+          "put diverged data aside",
+        );
         return true;
       case "start-primary":
         return this.#startPrimary(record);
@@ -359,32 +344,12 @@ export class NodeSupervisor {
     return true;
   }
 
-  /** In the background: requests must be answered meanwhile. */
-  #clone(record: ClusterRecord | undefined): boolean {
-    if (record === undefined) return false;
-    if (this.#cloning !== undefined) {
-      if (this.#cloning.from !== record.primary) this.#cloning.abort.abort();
-      return false;
-    }
-    this.#condition.enter("cloning", `from ${record.primary}`);
-    const cloning = { abort: new AbortController(), from: record.primary };
-    this.#cloning = cloning;
-    void this.#node
-      .clone(this.#upstream(record).node, cloning.abort.signal)
-      // The next attempt waits as after any failure: a primary that is just starting would be asked without pause.
-      .catch((error: unknown) => sleep(this.#node.world.clock, this.#failed(error), cloning.abort.signal).catch(() => undefined))
-      .finally(() => {
-        this.#cloning = undefined;
-        this.#kick();
-      });
-    return false;
-  }
-
   // ── Small parts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   #upstream(record: ClusterRecord): { node: NodeConfig; key: string } {
     const node = this.#node.world.store.nodes.find((one) => one.name === record.primary);
-    if (node === undefined) throw new TidemarkError("TM-CLUSTER-UNKNOWN-STORE", `the record's primary ${record.primary} is not in the configuration`);
+    if (node === undefined)
+      throw new TidemarkError("TM-CLUSTER-UNKNOWN-STORE", `the record's primary ${record.primary} is not in the configuration`);
     return { node, key: followsKey(record) };
   }
 
@@ -399,13 +364,6 @@ export class NodeSupervisor {
   async #isStandbyNow(): Promise<boolean> {
     await this.#probe.look();
     return this.#probe.last?.facts.inRecovery === true;
-  }
-
-  async #forgetHoldingBack(): Promise<void> {
-    const { file } = this.#node;
-    if (file?.heldBack !== true) return;
-    const { heldBack: _over, ...kept } = file;
-    await this.#node.write(kept);
   }
 
   #recordChanged(): void {
@@ -425,7 +383,8 @@ export class NodeSupervisor {
   }
 
   #refuse(why: string): void {
-    if (this.#condition.detail !== why) this.#node.world.logger.error({ code: "TM-CLUSTER-STORE-EMPTY", why }, "this node does nothing until a person decides");
+    if (this.#condition.detail !== why)
+      this.#node.world.logger.error({ code: "TM-CLUSTER-STORE-EMPTY", why }, "this node does nothing until a person decides");
     this.#condition.enter("waiting", why);
   }
 

@@ -61,7 +61,12 @@ export class PostgresNode {
     this.#user = server.options.user;
     this.#major = major;
     const { host, port } = world.node;
-    this.database = new NodeDatabase({ host, port, clock: world.clock, password: derivedPassword(world.token, world.storeName, SUPERUSER) });
+    this.database = new NodeDatabase({
+      host,
+      port,
+      clock: world.clock,
+      password: derivedPassword(world.token, world.storeName, SUPERUSER),
+    });
   }
 
   /** Finds binaries and the place of the data; adopts a PostgreSQL that an earlier agent left running. */
@@ -126,7 +131,9 @@ export class PostgresNode {
 
   async initialise(): Promise<void> {
     const { store, storeName, token, node } = this.world;
-    const others = store.nodes.filter((other) => other.host !== node.host || !/^(127\.|localhost$|::1$)/.test(other.host)).map((other) => other.host);
+    const others = store.nodes
+      .filter((other) => other.host !== node.host || !/^(127\.|localhost$|::1$)/.test(other.host))
+      .map((other) => other.host);
     await this.server.initialise({
       superuser: SUPERUSER,
       password: derivedPassword(token, storeName, SUPERUSER),
@@ -230,7 +237,14 @@ export class PostgresNode {
     const password = derivedPassword(token, storeName, REPLICATION_USER);
     await writePassfile(this.#passfile, { user: REPLICATION_USER, password }, this.#user);
     const identity = this.#file?.identity ?? "";
-    return followSettings({ host: primary.host, port: primary.port, user: REPLICATION_USER, passfile: this.#passfile, applicationName: identity, slot: identity });
+    return followSettings({
+      host: primary.host,
+      port: primary.port,
+      user: REPLICATION_USER,
+      passfile: this.#passfile,
+      applicationName: identity,
+      slot: identity,
+    });
   }
 
   #settings(synchronous: SynchronousSet): ServerSettings {
@@ -283,7 +297,11 @@ export class PostgresNode {
 
   /** Drops the inactive slots of identities that are not in `kept`: a standby's all, a primary's of nodes that came back as others. */
   async dropSlots(kept: ReadonlySet<string>, prefixes: readonly string[] | undefined): Promise<void> {
-    const slots = await this.database.ask<{ name: string }>("SELECT slot_name AS name FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active", [], 2_000);
+    const slots = await this.database.ask<{ name: string }>(
+      "SELECT slot_name AS name FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active",
+      [],
+      2_000,
+    );
     for (const { name } of slots) {
       if (kept.has(name) || !/_[0-9a-f]{32}$/.test(name)) continue;
       if (prefixes !== undefined && !prefixes.includes(identityPrefix(name))) continue;

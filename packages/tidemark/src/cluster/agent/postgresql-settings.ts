@@ -57,5 +57,13 @@ export function nodeSettings(options: { store: StoreConfig; node: string; major:
   };
   // A query on the standby holds back replay for so long at most; a revocation ends it at once (R3).
   const replay = { max_standby_streaming_delay: "2s", max_standby_archive_delay: "2s" };
-  return { ...replay, shared_buffers: "128MB", max_connections: "200", max_wal_size: "2GB", wal_compression: "on", ...options.store.settings, ...own };
+  return {
+    ...replay,
+    shared_buffers: "128MB",
+    max_connections: "200",
+    max_wal_size: "2GB",
+    wal_compression: "on",
+    ...options.store.settings,
+    ...own,
+  };
 }

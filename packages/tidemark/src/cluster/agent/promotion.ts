@@ -42,7 +42,10 @@ export async function recordReign(node: PostgresNode, store: LeaseStore, order: 
   if (entry === undefined || record === undefined) throw new TidemarkError("TM-CLUSTER-NOT-READY", "there is no record to reign by");
   if (record.epoch === order.epoch && record.primary === name && record.claim === undefined) return entry;
   if (record.claim?.epoch !== order.epoch) {
-    throw new TidemarkError("TM-CLUSTER-STALE-EPOCH", `asked to reign in epoch ${order.epoch}; the record is at ${record.epoch}, its claim at ${record.claim?.epoch ?? "none"}`);
+    throw new TidemarkError(
+      "TM-CLUSTER-STALE-EPOCH",
+      `asked to reign in epoch ${order.epoch}; the record is at ${record.epoch}, its claim at ${record.claim?.epoch ?? "none"}`,
+    );
   }
   const next = order.incumbent ? reelected(node, record, order.epoch) : await successor(node, record, order);
   return store.compareAndSet(key, entry.revision, next);
@@ -50,7 +53,8 @@ export async function recordReign(node: PostgresNode, store: LeaseStore, order: 
 
 /** R8: the incumbent goes on with its timeline and its sets. */
 function reelected(node: PostgresNode, record: ClusterRecord, epoch: Epoch): ClusterRecord {
-  if (record.primary !== node.world.node.name) throw new TidemarkError("TM-CLUSTER-STALE-EPOCH", `${record.primary} is the incumbent, not this node`);
+  if (record.primary !== node.world.node.name)
+    throw new TidemarkError("TM-CLUSTER-STALE-EPOCH", `${record.primary} is the incumbent, not this node`);
   const { claim: _ended, loss: _former, ...kept } = record;
   return { ...kept, epoch, beganAtMs: node.world.clock.wallMs(), reigns: withFormer(record) };
 }
@@ -65,7 +69,8 @@ async function successor(node: PostgresNode, record: ClusterRecord, order: Promo
   }
   // In force since this server started; nothing is acknowledged from the first moment of the reign on.
   const [setting] = await node.database.ask<{ names: string }>("SELECT current_setting('synchronous_standby_names') AS names", [], ASK_MS);
-  if (setting?.names !== standbyNames(CLOSED_SET)) throw new TidemarkError("TM-CLUSTER-NOT-READY", "synchronous_standby_names is not closed");
+  if (setting?.names !== standbyNames(CLOSED_SET))
+    throw new TidemarkError("TM-CLUSTER-NOT-READY", "synchronous_standby_names is not closed");
   const from = facts.timeline > 0 ? facts.timeline : (await node.identify()).timeline;
   const { claim, loss: _former, ...kept } = record;
   return {
@@ -110,7 +115,10 @@ export async function finish(node: PostgresNode, record: ClusterRecord): Promise
   const forked = await forkOnDisk(node, record.timeline);
   if (after.timeline === record.timeline && (forked === undefined || forked === record.forkLsn)) return;
   await node.server.kill();
-  throw new TidemarkError("TM-CLUSTER-TIMELINE", `promoted to timeline ${after.timeline} forked at ${forked ?? "?"}, recorded are ${record.timeline} and ${record.forkLsn}`);
+  throw new TidemarkError(
+    "TM-CLUSTER-TIMELINE",
+    `promoted to timeline ${after.timeline} forked at ${forked ?? "?"}, recorded are ${record.timeline} and ${record.forkLsn}`,
+  );
 }
 
 /**

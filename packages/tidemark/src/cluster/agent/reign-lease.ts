@@ -22,7 +22,14 @@ export class ReignLease {
   #renewedMs: number | undefined;
 
   /** @param options.isWriting whether PostgreSQL runs here as a primary. @param options.end stops it, at once. */
-  constructor(options: { watch: RecordWatch; clock: Clock; node: string; leaseMs: number; isWriting: () => boolean; end: () => Promise<void> }) {
+  constructor(options: {
+    watch: RecordWatch;
+    clock: Clock;
+    node: string;
+    leaseMs: number;
+    isWriting: () => boolean;
+    end: () => Promise<void>;
+  }) {
     this.#watch = options.watch;
     this.#clock = options.clock;
     this.#node = options.node;

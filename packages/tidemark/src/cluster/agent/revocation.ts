@@ -24,7 +24,8 @@ const ASK_MS = 2_000;
 const EXHAUSTED = "RecoveryRetrieveRetryInterval";
 
 /** Sessions could hold back replay, and must not read what becomes another reign (R3). Tidemark's own are left. */
-const END_SESSIONS_SQL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename <> $1";
+const END_SESSIONS_SQL =
+  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename <> $1";
 
 /**
  * Promises `epoch` and answers the vote. Idempotent. Rejects with TM-CLUSTER-STALE-EPOCH when a higher epoch was promised,
@@ -41,7 +42,8 @@ export async function revoke(node: PostgresNode, epoch: Epoch, knownTimeline: Ti
   const startedMs = clock.monotonicMs();
   await node.promise(epoch);
   if (node.server.pid === undefined) {
-    if (!(await node.isMarkedStandby())) throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this node was a primary and has not come back as a standby");
+    if (!(await node.isMarkedStandby()))
+      throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this node was a primary and has not come back as a standby");
     await node.startStandby(undefined);
   } else if (node.follows !== "nobody") {
     await node.followNobody();

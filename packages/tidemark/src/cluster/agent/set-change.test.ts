@@ -6,7 +6,10 @@ import type { PostgresNode } from "./postgres-node.ts";
 import { standbyNames } from "./postgresql-settings.ts";
 import { settleSet } from "./set-change.ts";
 
-const setOf = (required: number, ...names: string[]): SynchronousSet => ({ required, members: names.map((name) => ({ node: name, identity: name })) });
+const setOf = (required: number, ...names: string[]): SynchronousSet => ({
+  required,
+  members: names.map((name) => ({ node: name, identity: name })),
+});
 const lsn = (position: number): string => `0/${position.toString(16).toUpperCase()}`;
 
 /** A primary whose walsenders read a new set some looks after the session did, as PostgreSQL's do. */
@@ -44,16 +47,14 @@ class SlowlyToldPrimary {
       },
       facts: () => {
         this.atLook.get(++this.#looks)?.();
-        const members = Object.entries(this.flushed).map(
-          ([identity, position]): MemberStatus => ({
-            identity,
-            pid: this.#pids.get(identity) ?? 0,
-            state: "streaming",
-            syncState: "",
-            syncPriority: this.#walsenders.members.some((member) => member.identity === identity) ? 1 : 0,
-            flushLsn: lsn(position),
-          }),
-        );
+        const members = Object.entries(this.flushed).map(([identity, position]): MemberStatus => ({
+          identity,
+          pid: this.#pids.get(identity) ?? 0,
+          state: "streaming",
+          syncState: "",
+          syncPriority: this.#walsenders.members.some((member) => member.identity === identity) ? 1 : 0,
+          flushLsn: lsn(position),
+        }));
         return Promise.resolve({ members });
       },
     };

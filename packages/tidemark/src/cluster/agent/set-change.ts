@@ -20,7 +20,11 @@ const ASK_MS = 2_000;
  * Rejects with TM-CLUSTER-NOT-READY when that does not come about in time, or `signal` aborts: the joint record stands.
  * @param from what was recorded before besides `to`; it says how much has to be proven.
  */
-export async function settleSet(node: PostgresNode, change: { from: readonly SynchronousSet[]; to: SynchronousSet }, signal: AbortSignal): Promise<void> {
+export async function settleSet(
+  node: PostgresNode,
+  change: { from: readonly SynchronousSet[]; to: SynchronousSet },
+  signal: AbortSignal,
+): Promise<void> {
   const { to, from } = change;
   const deadline = new Deadline(node, signal);
   if (kindOf(to) === "asynchronous") {
@@ -43,7 +47,14 @@ export async function settleSet(node: PostgresNode, change: { from: readonly Syn
   await deadline.until(`${to.required} of the members have flushed the barrier`, async () => {
     const covered = new Set(
       (await replication(node))
-        .filter((row) => names.has(row.identity) && row.syncPriority > 0 && row.flushLsn !== undefined && row.flushLsn !== null && parseLsn(row.flushLsn) >= barrier)
+        .filter(
+          (row) =>
+            names.has(row.identity) &&
+            row.syncPriority > 0 &&
+            row.flushLsn !== undefined &&
+            row.flushLsn !== null &&
+            parseLsn(row.flushLsn) >= barrier,
+        )
         .map((row) => row.identity),
     );
     return covered.size >= to.required;
@@ -65,7 +76,11 @@ async function closeProvenly(node: PostgresNode, deadline: Deadline): Promise<vo
       .then(() => (returned = true))
       .catch(() => undefined);
     await deadline.until("a commit waits", async () => {
-      const [seen] = await node.database.ask<{ event: string | null }>("SELECT wait_event AS event FROM pg_stat_activity WHERE pid = $1", [pid], ASK_MS);
+      const [seen] = await node.database.ask<{ event: string | null }>(
+        "SELECT wait_event AS event FROM pg_stat_activity WHERE pid = $1",
+        [pid],
+        ASK_MS,
+      );
       if (seen?.event === "SyncRep") return true;
       if (returned) throw new TidemarkError("TM-CLUSTER-NOT-READY", "a commit returned although the set is closed");
       return false;
@@ -91,10 +106,18 @@ async function tell(node: PostgresNode, set: SynchronousSet, deadline: Deadline)
  * A walsender that has not read its settings yet releases commits by the old count; priorities do not show it. Ended, it
  * comes back with the new ones. Answers which were told to end: one that still streams has not obeyed yet.
  */
-async function reconnectWhereCountChanged(node: PostgresNode, from: readonly SynchronousSet[], to: SynchronousSet): Promise<ReadonlySet<number>> {
+async function reconnectWhereCountChanged(
+  node: PostgresNode,
+  from: readonly SynchronousSet[],
+  to: SynchronousSet,
+): Promise<ReadonlySet<number>> {
   const changed = from.some((set) => kindOf(set) === "counted" && set.required !== to.required);
   if (!changed) return new Set();
-  const rows = await node.database.ask<{ pid: number }>("SELECT pid, pg_terminate_backend(pid) FROM pg_stat_replication WHERE state = 'streaming'", [], ASK_MS);
+  const rows = await node.database.ask<{ pid: number }>(
+    "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_replication WHERE state = 'streaming'",
+    [],
+    ASK_MS,
+  );
   return new Set(rows.map((row) => row.pid));
 }
 

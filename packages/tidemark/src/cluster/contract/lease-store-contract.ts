@@ -50,7 +50,8 @@ export function leaseStoreContract(name: string, make: () => Promise<StoreUnderT
       const won = outcomes.filter((outcome) => outcome.status === "fulfilled");
       expect(won).toHaveLength(1);
       expect(await it.store.read("k")).toEqual(won[0]?.value);
-      for (const outcome of outcomes) if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "TM-CLUSTER-CONFLICT" });
+      for (const outcome of outcomes)
+        if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "TM-CLUSTER-CONFLICT" });
     });
 
     it("keeps keys apart", async () => {
@@ -86,7 +87,9 @@ export function leaseStoreContract(name: string, make: () => Promise<StoreUnderT
       const waiting = it.store.waitFor("k", revision, { waitMs: 60_000, signal: abort.signal });
       abort.abort();
       expect(await waiting).toBeUndefined();
-      expect(await it.store.waitFor("k", 0, { waitMs: 60_000, signal: abort.signal })).toSatisfy((entry) => entry === undefined || (entry as { revision: number }).revision === revision);
+      expect(await it.store.waitFor("k", 0, { waitMs: 60_000, signal: abort.signal })).toSatisfy(
+        (entry) => entry === undefined || (entry as { revision: number }).revision === revision,
+      );
     });
 
     it("refuses keys and values outside its limits", async () => {

@@ -175,7 +175,8 @@ export class ClusterStack {
         (error: unknown) => ({ error }),
       );
       if ("value" in answer && isSo(answer.value)) return answer.value;
-      if (Date.now() > endMs) throw new Error(`waited ${limitMs} ms in vain until ${what}; last: ${JSON.stringify(answer)}\n${await this.logs()}`);
+      if (Date.now() > endMs)
+        throw new Error(`waited ${limitMs} ms in vain until ${what}; last: ${JSON.stringify(answer)}\n${await this.logs()}`);
       await delay(20);
     }
   }
@@ -204,12 +205,23 @@ export class ClusterStack {
   async connect(node: string, max = 1): Promise<postgres.Sql> {
     const found = this.store.nodes.find((one) => one.name === node);
     const password = (await readFile(this.store.passwordFile, "utf8")).trim();
-    return postgres({ host: "127.0.0.1", port: found?.port ?? 0, user: this.store.user, password, database: this.store.database, max, connect_timeout: 2, onnotice: () => undefined });
+    return postgres({
+      host: "127.0.0.1",
+      port: found?.port ?? 0,
+      user: this.store.user,
+      password,
+      database: this.store.database,
+      max,
+      connect_timeout: 2,
+      onnotice: () => undefined,
+    });
   }
 
   async logs(): Promise<string> {
     const names = (await readdir(this.folder)).filter((name) => name.endsWith(".log"));
-    const texts = await Promise.all(names.map(async (name) => `--- ${name}\n${(await readFile(join(this.folder, name), "utf8")).split("\n").slice(-25).join("\n")}`));
+    const texts = await Promise.all(
+      names.map(async (name) => `--- ${name}\n${(await readFile(join(this.folder, name), "utf8")).split("\n").slice(-25).join("\n")}`),
+    );
     return texts.join("\n");
   }
 

@@ -22,7 +22,12 @@ export class CommitLoad {
   /** Resolves when `count` more commits were acknowledged than now. */
   async more(count: number, limitMs = 30_000): Promise<void> {
     const wanted = this.acknowledged.size + count;
-    await this.#stack.until(`${count} more commits`, async () => this.acknowledged.size, (size) => size >= wanted, limitMs);
+    await this.#stack.until(
+      `${count} more commits`,
+      async () => this.acknowledged.size,
+      (size) => size >= wanted,
+      limitMs,
+    );
   }
 
   async stop(): Promise<void> {

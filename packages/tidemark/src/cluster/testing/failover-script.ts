@@ -93,7 +93,13 @@ export class FailoverScript {
         return;
       case "node": {
         const [name = "", state = "standby", end = "0/0"] = rest;
-        this.nodes.set(name, { name, state: state as ScriptNode["state"], end, timeline: Number(options.get("timeline") ?? "1"), promised: this.nodes.get(name)?.promised ?? 0 });
+        this.nodes.set(name, {
+          name,
+          state: state as ScriptNode["state"],
+          end,
+          timeline: Number(options.get("timeline") ?? "1"),
+          promised: this.nodes.get(name)?.promised ?? 0,
+        });
         return;
       }
       case "record":
@@ -192,7 +198,8 @@ export class FailoverScript {
       case "complete": {
         const node = this.nodes.get(effect.node);
         const from = this.nodes.get(effect.from);
-        if (node === undefined || from === undefined || from.state === "away") return this.#hear({ type: "not-completed", epoch: effect.epoch, why: "the source is away" });
+        if (node === undefined || from === undefined || from.state === "away")
+          return this.#hear({ type: "not-completed", epoch: effect.epoch, why: "the source is away" });
         node.end = effect.target;
         this.#hear({ type: "completed", epoch: effect.epoch });
         return;
@@ -230,12 +237,32 @@ export class FailoverScript {
     if (!candidate.incumbent && (node.promised !== epoch || node.state !== "standby")) return fail("not promised");
     if (!candidate.incumbent && parseLsn(node.end) < parseLsn(candidate.target)) return fail("behind");
     const { claim, loss: _former, ...kept } = this.record;
-    this.promotions.push({ node: node.name, target: candidate.target, end: node.end, incumbent: candidate.incumbent, loss: claim.loss !== undefined });
+    this.promotions.push({
+      node: node.name,
+      target: candidate.target,
+      end: node.end,
+      incumbent: candidate.incumbent,
+      loss: claim.loss !== undefined,
+    });
     node.state = "primary";
-    const former = { epoch: kept.epoch, primary: kept.primary, timeline: kept.timeline, forkLsn: kept.forkLsn, beganAtMs: 0, ...(kept.forkedFrom === undefined ? {} : { forkedFrom: kept.forkedFrom }) };
+    const former = {
+      epoch: kept.epoch,
+      primary: kept.primary,
+      timeline: kept.timeline,
+      forkLsn: kept.forkLsn,
+      beganAtMs: 0,
+      ...(kept.forkedFrom === undefined ? {} : { forkedFrom: kept.forkedFrom }),
+    };
     const reign = candidate.incumbent
       ? {}
-      : { timeline: kept.nextTimeline as Timeline, forkLsn: node.end, forkedFrom: node.timeline as Timeline, nextTimeline: kept.nextTimeline + 1, sets: [CLOSED_SET], ...(claim.loss === undefined ? {} : { loss: claim.loss }) };
+      : {
+          timeline: kept.nextTimeline as Timeline,
+          forkLsn: node.end,
+          forkedFrom: node.timeline as Timeline,
+          nextTimeline: kept.nextTimeline + 1,
+          sets: [CLOSED_SET],
+          ...(claim.loss === undefined ? {} : { loss: claim.loss }),
+        };
     if (!candidate.incumbent) node.timeline = kept.nextTimeline;
     this.#write({ ...kept, epoch, primary: node.name, reigns: [former, ...kept.reigns], ...reign });
     this.#hear({ type: "opened", epoch, node: node.name });
@@ -310,14 +337,24 @@ function describe(effect: Effect | undefined): string {
     case "complete":
       return `complete ${effect.node} from ${effect.from} up to ${effect.target}`;
     case "promote":
-      return effect.candidate.incumbent ? `re-elect ${effect.candidate.node} in ${effect.epoch}` : `promote ${effect.candidate.node} in ${effect.epoch} at ${effect.candidate.target}`;
+      return effect.candidate.incumbent
+        ? `re-elect ${effect.candidate.node} in ${effect.epoch}`
+        : `promote ${effect.candidate.node} in ${effect.epoch} at ${effect.candidate.target}`;
     case "timer":
       return `timer ${effect.name} in ${Math.round(effect.delayMs)} ms`;
   }
 }
 
 function describeRecord(record: ClusterRecord): string {
-  const sets = record.sets.map((set) => (set.required === 0 ? "async" : set.members.length < set.required ? "closed" : `${set.required}:${set.members.map((member) => member.node).join(",")}`)).join("+");
+  const sets = record.sets
+    .map((set) =>
+      set.required === 0
+        ? "async"
+        : set.members.length < set.required
+          ? "closed"
+          : `${set.required}:${set.members.map((member) => member.node).join(",")}`,
+    )
+    .join("+");
   const claim = record.claim === undefined ? "" : `, claim ${record.claim.epoch} of ${record.claim.coordinator}`;
   return `epoch ${record.epoch} ${record.primary} timeline ${record.timeline} sets ${sets}${claim}${record.loss === undefined ? "" : ", with a stated loss"}`;
 }
