@@ -4,7 +4,11 @@ import { defineConfig } from "vitest/config";
 
 const conditions = ["@tidemark/source", "node", "import", "module", "default"];
 const shared = { resolve: { conditions }, ssr: { resolve: { conditions, externalConditions: conditions } } };
-const node = { environment: "node" as const, execArgv: ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning"], pool: "forks" as const };
+const node = {
+  environment: "node" as const,
+  execArgv: ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning"],
+  pool: "forks" as const,
+};
 
 export default defineConfig({
   ...shared,
@@ -13,9 +17,31 @@ export default defineConfig({
     reporters: ["default", "./tools/count-reporter.ts"],
     passWithNoTests: false,
     projects: [
-      { ...shared, test: { ...node, name: "unit", include: ["packages/*/src/**/*.test.ts", "benchmarks/**/*.test.ts"], exclude: ["**/*.pg.test.ts"], testTimeout: 30_000 } },
-      { ...shared, test: { ...node, name: "postgres", include: ["packages/*/src/**/*.pg.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
-      { ...shared, test: { ...node, name: "e2e", include: ["packages/*/src/**/*.e2e.ts"], testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false } },
+      {
+        ...shared,
+        test: {
+          ...node,
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "benchmarks/**/*.test.ts"],
+          exclude: ["**/*.pg.test.ts"],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        ...shared,
+        test: { ...node, name: "postgres", include: ["packages/*/src/**/*.pg.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 },
+      },
+      {
+        ...shared,
+        test: {
+          ...node,
+          name: "e2e",
+          include: ["packages/*/src/**/*.e2e.ts"],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
       { ...shared, test: { ...node, name: "tidy", include: ["tools/tidy/*.test.ts"], testTimeout: 60_000 } },
     ],
   },

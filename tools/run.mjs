@@ -22,7 +22,13 @@ const tasks = {
   "error-docs": [[...source, "tools/generate-error-docs.ts"]],
   build: [[module_("typescript/bin/tsc"), "-b"]],
 };
-tasks.check = [...tasks.typecheck, ...tasks.lint, ...tasks["format-check"], ...tasks.knip, [module_("vitest/vitest.mjs"), "run", "--project", "tidy"]];
+tasks.check = [
+  ...tasks.typecheck,
+  ...tasks.lint,
+  ...tasks["format-check"],
+  ...tasks.knip,
+  [module_("vitest/vitest.mjs"), "run", "--project", "tidy"],
+];
 
 if (task === undefined || !(task in tasks)) {
   process.stderr.write(`Usage: node tools/run.mjs <${Object.keys(tasks).join("|")}> [arguments]\n`);
@@ -31,7 +37,11 @@ if (task === undefined || !(task in tasks)) {
 for (const [index, line] of tasks[task].entries()) {
   const extra = index === tasks[task].length - 1 ? rest : [];
   const code = await new Promise((resolve) => {
-    const child = spawn(node, [...line, ...extra], { cwd: root, stdio: "inherit", env: { ...runtimeEnvironment(), PATH: `${join(node, "..")}:${process.env.PATH}` } });
+    const child = spawn(node, [...line, ...extra], {
+      cwd: root,
+      stdio: "inherit",
+      env: { ...runtimeEnvironment(), PATH: `${join(node, "..")}:${process.env.PATH}` },
+    });
     for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
     child.on("exit", (status, signal) => resolve(status ?? (signal === "SIGINT" ? 130 : 143)));
   });

@@ -14,10 +14,20 @@ export interface SourceFile {
 
 /** Every text file of the checkout that git tracks or would track, but for the lock file. */
 export function trackedFiles(): SourceFile[] {
-  const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
+  const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 64 * 1024 * 1024,
+  });
   return listed
     .split("\n")
-    .filter((path) => path !== "" && path !== "package-lock.json" && /\.(ts|tsx|mjs|json|md|yaml|yml|sql|sh|html|css|txt)$/.test(path) && existsSync(join(root, path)))
+    .filter(
+      (path) =>
+        path !== "" &&
+        path !== "package-lock.json" &&
+        /\.(ts|tsx|mjs|json|md|yaml|yml|sql|sh|html|css|txt)$/.test(path) &&
+        existsSync(join(root, path)),
+    )
     .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 }
 
@@ -28,7 +38,11 @@ export function productSources(files: readonly SourceFile[]): SourceFile[] {
 
 /** Tests, their support and their doubles. */
 export function isTest(path: string): boolean {
-  return /\.(test|e2e|bench)\.ts$/.test(path) || /\/(testing|contract|simulated|testdata|fixtures)\//.test(path) || path.startsWith("packages/simulator/");
+  return (
+    /\.(test|e2e|bench)\.ts$/.test(path) ||
+    /\/(testing|contract|simulated|testdata|fixtures)\//.test(path) ||
+    path.startsWith("packages/simulator/")
+  );
 }
 
 /** The specifiers that a source imports or re-exports, statically or dynamically. */

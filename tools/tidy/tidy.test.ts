@@ -12,7 +12,11 @@ const BANNED: readonly { pattern: RegExp; instead: string; allowed: RegExp }[] =
   { pattern: /\bDate\.now\(/, instead: "Clock.wallMs()", allowed: /\/(platform|cli|prove)\// },
   { pattern: /\bnew Date\(\)/, instead: "new Date(clock.wallMs())", allowed: /\/(platform|cli|prove)\// },
   { pattern: /\bMath\.random\(/, instead: "Random.fraction()", allowed: /\/platform\// },
-  { pattern: /(?<![.\w])setTimeout\(/, instead: "Clock.setTimer or sleep(clock, …)", allowed: /\/(platform|cli|prove)\/|^packages\/client\// },
+  {
+    pattern: /(?<![.\w])setTimeout\(/,
+    instead: "Clock.setTimer or sleep(clock, …)",
+    allowed: /\/(platform|cli|prove)\/|^packages\/client\//,
+  },
   { pattern: /(?<![.\w])setInterval\(/, instead: "Clock.setTimer", allowed: /\/(platform|cli|prove)\// },
   { pattern: /\bconsole\.(log|error|warn|info)\(/, instead: "the logger, or process.stdout in cli/", allowed: /\/cli\// },
   { pattern: /catch\s*(\([^)]*\))?\s*\{\s*\}/, instead: "handle the fault or let it pass", allowed: /^$/ },
@@ -21,7 +25,9 @@ const BANNED: readonly { pattern: RegExp; instead: string; allowed: RegExp }[] =
 
 describe("the repository", () => {
   it("has files that fit in a head", () => {
-    const long = files.filter(({ path, text }) => /\.(ts|tsx|mjs)$/.test(path) && text.split("\n").length > MOST_LINES).map(({ path, text }) => `${path}: ${text.split("\n").length} lines`);
+    const long = files
+      .filter(({ path, text }) => /\.(ts|tsx|mjs)$/.test(path) && text.split("\n").length > MOST_LINES)
+      .map(({ path, text }) => `${path}: ${text.split("\n").length} lines`);
     expect(long).toEqual([]);
   });
 
@@ -29,7 +35,9 @@ describe("the repository", () => {
     const found = sources.flatMap(({ path, text }) =>
       text.split("\n").flatMap((line, index) => {
         if (/^\s*(\/\/|\*|\/\*)/.test(line)) return [];
-        return BANNED.filter((ban) => !ban.allowed.test(path) && ban.pattern.test(line)).map((ban) => `${path}:${index + 1}: use ${ban.instead}`);
+        return BANNED.filter((ban) => !ban.allowed.test(path) && ban.pattern.test(line)).map(
+          (ban) => `${path}:${index + 1}: use ${ban.instead}`,
+        );
       }),
     );
     expect(found).toEqual([]);
@@ -65,7 +73,11 @@ describe("the repository", () => {
     const entry = /(\/main\.ts|-role\.ts|-process\.ts|-worker\.ts|\/(cli|platform|prove)\/)/;
     const wrong = sources
       .filter(({ path }) => path.startsWith("packages/tidemark/src/") && !entry.test(path))
-      .flatMap(({ path, text }) => importsOf(text).filter((specifier) => /\/platform\//.test(specifier)).map((specifier) => `${path}: ${specifier}`));
+      .flatMap(({ path, text }) =>
+        importsOf(text)
+          .filter((specifier) => /\/platform\//.test(specifier))
+          .map((specifier) => `${path}: ${specifier}`),
+      );
     expect(wrong).toEqual([]);
   });
 
@@ -77,7 +89,13 @@ describe("the repository", () => {
   it("names no machine's paths and no registry's host", () => {
     const found = files
       .filter(({ path }) => !path.startsWith("tools/tidy/"))
-      .flatMap(({ path, text }) => text.split("\n").flatMap((line, index) => (/(^|[\s"'`(=])\/(work|farm|root)\/[A-Za-z.]/.test(line) ? [`${path}:${index + 1}: ${line.trim().slice(0, 100)}`] : [])));
+      .flatMap(({ path, text }) =>
+        text
+          .split("\n")
+          .flatMap((line, index) =>
+            /(^|[\s"'`(=])\/(work|farm|root)\/[A-Za-z.]/.test(line) ? [`${path}:${index + 1}: ${line.trim().slice(0, 100)}`] : [],
+          ),
+      );
     expect(found).toEqual([]);
   });
 

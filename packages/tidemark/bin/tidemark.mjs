@@ -16,7 +16,9 @@ try {
   process.stderr.write(`${error.message}\n`);
   process.exit(69);
 }
-const args = fromSource ? ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", source] : ["--disable-warning=ExperimentalWarning", built];
+const args = fromSource
+  ? ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", source]
+  : ["--disable-warning=ExperimentalWarning", built];
 const child = spawn(node, [...args, ...process.argv.slice(2)], { stdio: "inherit", env: runtimeEnvironment() });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) {
   // A terminal sends Ctrl-C to the whole group, so the program has had it already; forwarding it twice would force its exit.
