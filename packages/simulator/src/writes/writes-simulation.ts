@@ -5,6 +5,7 @@ import { silentLogger } from "@tidemark/kernel/logger";
 import { seededRandom } from "@tidemark/kernel/random";
 import { Applier } from "../../../tidemark/src/applier/applier.ts";
 import { APPLY_RULES, type ApplyRules } from "../../../tidemark/src/applier/apply-rules.ts";
+import type { DatabaseSession } from "../../../tidemark/src/applier/database.ts";
 import type { PrimaryLocator } from "../../../tidemark/src/applier/primary-locator.ts";
 import type { PrimaryRoute } from "../../../tidemark/src/cluster/cluster-record.ts";
 import type { CompiledCommand } from "../../../tidemark/src/gateway/command-catalogue.ts";
@@ -84,7 +85,7 @@ class Simulation {
   failovers = 0;
   crashes = 0;
   readonly #mutation: Mutation;
-  readonly #stops: (() => void)[][] = [[], [], []];
+  readonly #appliers: { close: () => void; stop: (killed: boolean) => void }[][] = [[], [], []];
   #written = 0;
   #customers: string[] = [];
 
@@ -104,11 +105,18 @@ class Simulation {
     const locator = new LateLocator(this.clock, this.cluster.route());
     const { link, close } = gateway.connect();
     const over = new AbortController();
+    const sessions: DatabaseSession[] = [];
     const applier = new Applier({
       store: "s",
       requiredCopies: 1,
       reader: gateway.reader(),
-      database: this.cluster,
+      database: {
+        open: async (route) => {
+          const session = await this.cluster.open(route);
+          sessions.push(session);
+          return session;
+        },
+      },
       locator,
       link,
       commands: COMMANDS,
@@ -120,19 +128,24 @@ class Simulation {
     });
     this.locators.push(locator);
     void applier.run(over.signal).catch((error: unknown) => this.violations.push(`a bug: ${String(error)}`));
-    this.#stops[index]?.push(() => {
-      close();
-      over.abort(new Error("crash"));
+    this.#appliers[index]?.push({
+      close,
+      stop: (killed) => {
+        if (killed) for (const session of sessions) session.abandon();
+        over.abort(new Error("crash"));
+      },
     });
   }
 
-  /** Another applier takes over; the one before may go on for a while. */
+  /** The gateway starts another applier; the one before is not heard any more, and may still go on for a while. */
   crashApplier(index: number): void {
     this.crashes++;
-    const before = this.#stops[index]?.splice(0) ?? [];
+    const before = this.#appliers[index]?.splice(0) ?? [];
+    for (const applier of before) applier.close();
+    const killed = this.clock.chance(0.5);
     const lateMs = this.clock.chance(0.4) ? this.clock.between(1, 500) : 0;
     this.clock.setTimer(lateMs, () => {
-      for (const stop of before) stop();
+      for (const applier of before) applier.stop(killed);
     });
     this.startApplier(index);
   }
@@ -242,7 +255,7 @@ class Simulation {
   }
 
   stopAll(): void {
-    for (const stops of this.#stops) for (const stop of stops.splice(0)) stop();
+    for (const appliers of this.#appliers) for (const applier of appliers.splice(0)) applier.stop(true);
   }
 }
 

@@ -24,6 +24,8 @@ export const DEFAULT_CONNECTIONS = 3;
 /** Between attempts to reach the primary, ms: doubling from the first to the most. A new route ends the wait. */
 export const FIRST_RECONNECT_MS = 10;
 export const MOST_RECONNECT_MS = 1_000;
+/** An unrecorded database is looked at again after so long, ms. */
+const LOOK_AGAIN_MS = 5_000;
 /** Trouble that passes within this time is not shown as waiting, ms. */
 const SHOWN_AFTER_MS = 200;
 
@@ -163,13 +165,14 @@ export class Applier implements Service {
     }
   }
 
-  /** FAIL-STOP, or an unrecorded database: looks again when anything changes, and now and then. */
+  /** FAIL-STOP: nothing more until the route changes or an operator speaks. An unrecorded database is looked at again now and then. */
   async #stopped(error: TidemarkError): Promise<void> {
-    const { announcer } = this.#world;
+    const { announcer, clock } = this.#world;
     this.#options.logger.error({ code: error.code, ...error.details }, error.message);
     announcer.state({ state: "stopped", code: error.code, message: error.message });
+    if (error.code !== "TM-APPLIER-NOT-RECORDED") return this.#changed.wait();
     const again = new AbortController();
-    await Promise.race([this.#changed.wait(), sleep(this.#options.clock, 5_000, again.signal).catch(() => undefined)]);
+    await Promise.race([this.#changed.wait(), sleep(clock, LOOK_AGAIN_MS, again.signal).catch(() => undefined)]);
     again.abort(new Error("looked again"));
   }
 
@@ -225,16 +228,15 @@ export class Applier implements Service {
   async #inspect(sessions: readonly DatabaseSession[], route: PrimaryRoute): Promise<Arrival> {
     const session = sessions[0];
     if (session === undefined) throw new Error("no session was opened");
-    let identity = await session.identify();
-    if (!identity.inRecovery && identity.systemIdentifier === route.systemIdentifier) {
-      await session.ensureSchema();
-      identity = await session.identify();
-    }
+    const identity = await session.identify();
     const text = `${identity.systemIdentifier} timeline ${identity.timeline} epoch ${identity.newestEpoch ?? "none"}`;
     const judged = this.#world.rules.judgeIdentity(identity, route);
     const epoch = identity.newestEpoch;
-    if ((judged === "recorded" || (this.#accepted === text && !identity.inRecovery)) && epoch !== undefined)
+    if ((judged === "recorded" || (this.#accepted === text && !identity.inRecovery)) && epoch !== undefined) {
+      // Only now: nothing is written into a database that is not the recorded one (R17).
+      await session.ensureSchema();
       return { kind: "ready", sessions, identity, epoch, routeEpoch: route.epoch };
+    }
     if (judged === "not-recorded") {
       this.#refused = text;
       const message = `${route.node} answers as ${text}, recorded is ${route.systemIdentifier} timeline ${route.timeline} epoch ${route.epoch}`;
