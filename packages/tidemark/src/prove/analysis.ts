@@ -60,21 +60,26 @@ export function putBackFigure(rows: readonly TableRow[], injected: Injected): Pu
 export function healedAt(
   ledger: readonly LedgerEntry[],
   rows: readonly TableRow[],
-  facts: { injected: Injected; overAtMs: number | undefined },
+  facts: { fault: Fault; injected: Injected; overAtMs: number | undefined },
 ): number | undefined {
-  if (facts.overAtMs === undefined) return undefined;
+  const { fault, injected, overAtMs } = facts;
+  if (overAtMs === undefined) return undefined;
   const committed = new Map(rows.map((row) => [row.order, row.committedAtMs]));
-  const late: { fromMs: number; toMs: number }[] = [];
+  const late: { acknowledgedAtMs: number; committedAtMs: number }[] = [];
   for (const { intent, answer } of ledger) {
     if (answer?.kind !== "acknowledged" || intent.purpose !== "order") continue;
-    const toMs = committed.get(intent.order);
-    if (toMs !== undefined && toMs - answer.atMs > LATE_MS) late.push({ fromMs: answer.atMs + LATE_MS, toMs });
+    const committedAtMs = committed.get(intent.order);
+    if (committedAtMs !== undefined && committedAtMs - answer.atMs > LATE_MS) late.push({ acknowledgedAtMs: answer.atMs, committedAtMs });
   }
-  late.sort((a, b) => a.fromMs - b.fromMs);
-  let healedMs = Math.max(facts.overAtMs, facts.injected.endedAtMs);
-  for (const { fromMs, toMs } of late) {
-    if (fromMs > healedMs) break;
-    healedMs = Math.max(healedMs, toMs);
+  late.sort((a, b) => a.acknowledgedAtMs - b.acknowledgedAtMs);
+  const firstCommit = rows.reduce(
+    (first, row) => (row.committedAtMs > injected.endedAtMs ? Math.min(first, row.committedAtMs) : first),
+    Infinity,
+  );
+  let healedMs = Math.max(overAtMs, injected.endedAtMs, fault.stopsCommits && Number.isFinite(firstCommit) ? firstCommit : 0);
+  for (const { acknowledgedAtMs, committedAtMs } of late) {
+    if (acknowledgedAtMs > healedMs) break;
+    healedMs = Math.max(healedMs, committedAtMs);
   }
   return healedMs;
 }

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { FAULTS } from "./faults/fault-catalogue.ts";
@@ -37,7 +37,7 @@ export interface ProveResult {
   readonly kept?: { readonly configFile: string; readonly stateDir: string };
 }
 
-/** Folder beside the ledger for what the stack said, of a proof that could not be run. */
+/** Folder beside the ledger for what the stack said, of a proof that did not show what it should. */
 export const LOGS = "logs";
 
 /** Share of `seconds` before the fault. */
@@ -71,24 +71,12 @@ export async function prove(options: ProveOptions, progress: ProgressListener, s
     keep = options.keep;
     proven = report.exitCode === 0 || report.exitCode === 3;
     return { report, configuration, ...(keep ? { kept: { configFile: stack.configFile, stateDir: stack.stateDir } } : {}) };
-  } catch (error) {
-    if (!signal.aborted) stack.saveLogs(join(options.output, LOGS));
-    throw error;
   } finally {
     load?.kill();
-    if (!proven && !signal.aborted) keepLogs(stack, options.output);
+    // What cannot be told from the counts may be told from the logs, which would be gone with the stack.
+    if (!proven && !signal.aborted) stack.saveLogs(join(options.output, LOGS));
     if (keep) stack.release();
     else await tearDown(stack, progress, signal.aborted);
-  }
-}
-
-/** What cannot be told from the counts may be told from the logs: they would be gone with the stack. */
-function keepLogs(stack: Stack, output: string): void {
-  for (const [from, to] of [
-    [join(stack.stateDir, "logs"), "logs"],
-    [join(stack.folder, "up.log"), "up.log"],
-  ] as const) {
-    if (existsSync(from)) cpSync(from, join(output, to), { recursive: true });
   }
 }
 
