@@ -169,8 +169,16 @@ const refused: Handler<"refused"> = (state, input, settings) =>
 const waited: Handler<"timer"> = (state, input, settings) => {
   if (input.token !== claimEpoch(state)) return stay(state);
   if (input.name === "vote-wait") return weigh({ ...state, waitOver: true }, settings);
-  return input.name === "lease" ? weigh({ ...state, fenced: true }, settings) : stay(state);
+  return input.name === "lease" ? weigh(leaseOver(state), settings) : stay(state);
 };
+
+/**
+ * The time of the lease fences only where an agent enforces the lease: in an asynchronous reign (R5). Elsewhere nothing
+ * stops an incumbent that nobody reaches but the votes, or its agent's own word.
+ */
+function leaseOver(state: FailoverState): FailoverState {
+  return state.record !== undefined && isAsynchronous(state.record) ? { ...state, fenced: true } : state;
+}
 
 /** What follows from the votes that are there. */
 function weigh(state: FailoverState, settings: DecisionSettings): Decision {
@@ -216,7 +224,7 @@ const fenced: Handler<"fenced"> = (state, input, settings) => {
 
 const leaseOrRetry: Handler<"timer"> = (state, input, settings) => {
   if (input.token !== claimEpoch(state)) return stay(state);
-  if (input.name === "lease") return giveUpSome({ ...state, fenced: true }, settings);
+  if (input.name === "lease") return giveUpSome(leaseOver(state), settings);
   return input.name === "retry" ? giveUpSome(state, settings) : stay(state);
 };
 

@@ -44,10 +44,21 @@ export class RecordWatch {
     return this.#key;
   }
 
-  /** Reads now. `sentMs`: monotonic time at which the question was sent; what the answer shows was true at that time or later. */
+  /**
+   * Reads now. `sentMs`: monotonic time at which the question was sent; what the answer shows was true at that time or later.
+   * Rejects with TM-CLUSTER-LEASE-STORE-OLD when the store has forgotten what it said before: what is remembered here is
+   * no confirmation of it.
+   */
   async confirm(): Promise<Seen & { sentMs: number }> {
     const sentMs = this.#clock.monotonicMs();
+    const known = this.#seen?.revision ?? 0;
     const entry = await this.#store.read(this.#key);
+    if ((entry?.revision ?? 0) < known) {
+      throw new TidemarkError(
+        "TM-CLUSTER-LEASE-STORE-OLD",
+        `the lease store has revision ${entry?.revision ?? "none"} of ${this.#key}; revision ${known} was read from it before`,
+      );
+    }
     return { ...this.take(entry), sentMs };
   }
 

@@ -8,6 +8,9 @@ import type { PostgresNode } from "./postgres-node.ts";
 /** Time between two attempts at a new session, milliseconds. */
 const KNOCK_MS = 1_000;
 
+/** A PostgreSQL that starts and does not answer is suspected after so long: another node may be faster than its recovery. Milliseconds. */
+const START_LIMIT_MS = 15_000;
+
 export interface ProbeResult {
   readonly facts: NodeFacts;
   /** Monotonic. */
@@ -36,12 +39,12 @@ export class NodeProbe {
     return this.#node.server.pid !== undefined && this.#node.server.pid === this.#pid ? this.#last : undefined;
   }
 
-  get unresponsive(): boolean {
+  /** @param starting whether PostgreSQL is being started: recovery has a time of its own, and refuses sessions meanwhile. */
+  isUnresponsive(starting: boolean): boolean {
     if (this.#node.server.pid === undefined) return false;
-    return (
-      this.#noSession ||
-      (this.#silentSinceMs !== undefined && this.#clock.monotonicMs() - this.#silentSinceMs >= this.#limits.suspectAfterMs)
-    );
+    const limitMs = starting ? Math.max(this.#limits.suspectAfterMs, START_LIMIT_MS) : this.#limits.suspectAfterMs;
+    const silentMs = this.#silentSinceMs === undefined ? 0 : this.#clock.monotonicMs() - this.#silentSinceMs;
+    return silentMs >= limitMs || (this.#noSession && !starting);
   }
 
   /** Looks now. False when nothing runs, or it did not answer. */

@@ -70,8 +70,8 @@ export class NodeSupervisor {
       clock,
       node: own.name,
       leaseMs: store.failover.leaseMs,
-      isWriting: () =>
-        node.server.pid !== undefined && (this.#primary.openEpoch !== undefined || this.#probe.last?.facts.inRecovery === false),
+      // Also while it starts: it must not come up after the lease has ended.
+      isWriting: () => node.server.pid !== undefined && this.#probe.last?.facts.inRecovery !== true,
       end: () => this.#endReign("the lease could not be renewed (R5)"),
     });
     this.#primary = new PrimaryDuties(node, this.#watch, { lease: this.#lease, warn: (warning) => this.#condition.warn(warning) });
@@ -138,7 +138,7 @@ export class NodeSupervisor {
 
   /** Re-elected (R8): a PostgreSQL that hangs is ended, and one that ended is started by the next step. */
   async #reignAgain(): Promise<void> {
-    if (this.#probe.unresponsive) await this.#node.server.kill();
+    if (this.#probe.isUnresponsive(false)) await this.#node.server.kill();
     if (this.#node.server.pid === undefined) this.#condition.enter("starting", "re-elected");
   }
 
@@ -374,9 +374,11 @@ export class NodeSupervisor {
 
   #looked(): void {
     if (this.#stopping) return;
-    if (this.#probe.unresponsive && this.#condition.state !== "unresponsive" && this.#condition.state !== "fenced") {
+    const { state } = this.#condition;
+    const unresponsive = this.#probe.isUnresponsive(state === "starting" || state === "promoting");
+    if (unresponsive && state !== "unresponsive" && state !== "fenced") {
       this.#condition.enter("unresponsive", "PostgreSQL answers no probe");
-    } else if (!this.#probe.unresponsive && this.#condition.state === "unresponsive") {
+    } else if (!unresponsive && state === "unresponsive") {
       this.#condition.enter(this.#probe.last?.facts.inRecovery === false ? "primary" : "standby");
     }
     this.#onStatus();

@@ -21,7 +21,7 @@ export class ReignLease {
   readonly #end: () => Promise<void>;
   #renewedMs: number | undefined;
 
-  /** @param options.isWriting whether PostgreSQL runs here as a primary. @param options.end stops it, at once. */
+  /** @param options.isWriting whether PostgreSQL runs here and is not known to be a standby. @param options.end stops it, at once. */
   constructor(options: {
     watch: RecordWatch;
     clock: Clock;
@@ -58,7 +58,7 @@ export class ReignLease {
 
   get #matters(): boolean {
     const record = this.#watch.seen?.record;
-    return record !== undefined && isAsynchronous(record) && this.#isWriting();
+    return this.#isMine(record) && isAsynchronous(record) && this.#isWriting();
   }
 
   async #renewOn(signal: AbortSignal): Promise<void> {
