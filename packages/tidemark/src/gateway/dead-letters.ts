@@ -3,6 +3,7 @@ import type { Logger } from "@tidemark/kernel/logger";
 import type { AuditRecord } from "../audit/audit-entry.ts";
 import type { Journal, JournalEntry } from "../journal/journal.ts";
 import { readOne, type UnfinishedReplay } from "./journal-scan.ts";
+import type { PartitionHeads } from "./partition-heads.ts";
 import { problem, ProblemError } from "./problem.ts";
 import type { ReceiptWriter } from "./receipt.ts";
 import type { DeadLetter, VerdictIndex } from "./verdict-index.ts";
@@ -27,6 +28,7 @@ export interface Decree {
 interface DeadLetterParts {
   readonly journal: Journal;
   readonly verdicts: VerdictIndex;
+  readonly heads: PartitionHeads;
   readonly verdictJournal: VerdictJournal;
   readonly receipts: ReceiptWriter;
   readonly audit: AuditPort;
@@ -198,6 +200,7 @@ export class DeadLetters {
     const entries: JournalEntry[] = [];
     for (const letter of letters) entries.push(await this.#replayEntry(letter));
     const appended = await this.#parts.journal.append(entries);
+    for (const record of appended) this.#parts.heads.saw(record);
     for (const [index, letter] of letters.entries()) await this.#markReplayed(letter, appended[index]?.sequence ?? 0n, decree);
     this.#parts.logger.info({ by: decree.by, writes: letters.map((letter) => String(letter.sequence)) }, "dead letters were replayed");
     return appended.map((record) => record.sequence);

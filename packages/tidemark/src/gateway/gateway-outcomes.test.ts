@@ -145,8 +145,23 @@ describe("GET /v1/writes/:id", () => {
 
   test("does not make up a commit that it was not told (HONEST-NUMBER)", async () => {
     await it.post(order());
+    const { partition } = await journalled(1n);
+    // Applied while another gateway ran: the first word after this one's start covers it, in a commit that nobody knows.
+    const successor = await openTestGateway({ journal: it.journal });
+    successor.applier("orders").applied(partition, 1n);
+    const before = await successor.request("GET", "/v1/writes/w_099a8057_1");
+    expect(before.json).toMatchObject({ status: "applied", applied: { lsn: null, note: expect.any(String) } });
+    await successor.post(order());
+    successor.applier("orders").applied(partition, 2n);
+    const since = await successor.request("GET", "/v1/writes/w_099a8057_2");
+    expect(since.json).toMatchObject({ status: "applied", applied: { lsn: "0/5000" } });
+    await successor.gateway.close();
+  });
+
+  test("knows the commit of the first write of a partition", async () => {
+    await it.post(order());
     it.applier("orders").applied((await journalled(1n)).partition, 1n);
-    expect(await look("w_099a8057_1")).toMatchObject({ status: "applied", applied: { lsn: null, note: expect.any(String) } });
+    expect(await look("w_099a8057_1")).toMatchObject({ status: "applied", applied: { lsn: "0/5000" } });
   });
 
   test("says applied and trimmed of what the journal has forgotten", async () => {

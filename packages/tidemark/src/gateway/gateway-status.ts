@@ -5,6 +5,7 @@ import type { ApplierProcess } from "./applier-process.ts";
 import { guaranteeOf } from "./durability-rule.ts";
 import type { IdempotencyWindow } from "./idempotency-window.ts";
 import type { Outcomes } from "./outcomes.ts";
+import type { PartitionHeads } from "./partition-heads.ts";
 import { windowWords } from "./receipt.ts";
 import type { VerdictIndex } from "./verdict-index.ts";
 import type { WriteService } from "./write-service.ts";
@@ -15,6 +16,7 @@ export interface StatusParts {
   readonly writes: WriteService;
   readonly window: IdempotencyWindow;
   readonly verdicts: VerdictIndex;
+  readonly heads: PartitionHeads;
   readonly outcomes: Outcomes;
   readonly appliers: ReadonlyMap<string, ApplierProcess>;
   readonly trimSafe: ReadonlyMap<string, bigint>;
@@ -80,21 +82,29 @@ function storeStatus(name: string, parts: StatusParts): object {
     positions: parts.outcomes.positions(name),
     behind: {
       records: behind ?? null,
-      method: "durable sequence minus the lowest position told; an upper bound, as idle partitions move rarely",
+      method:
+        "durable sequence minus the lowest position of a partition with records beyond it; an upper bound, as records of other partitions count",
     },
     trimSafe: String(parts.trimSafe.get(name) ?? 0n),
   };
 }
 
-/** Records that the store may not have applied yet, at most; undefined until every partition was told. */
-export function recordsBehind(store: string, parts: Pick<StatusParts, "journal" | "outcomes">): number | undefined {
-  const positions = parts.outcomes.positions(store);
-  if (positions.length < parts.journal.partitions) return undefined;
-  const lowest = positions.reduce(
-    (least, { upTo }) => (BigInt(upTo) < least ? BigInt(upTo) : least),
-    parts.journal.extent().durable as bigint,
+/** Records that the store may not have applied yet, at most; undefined until every partition with records was told. */
+export function recordsBehind(store: string, parts: Pick<StatusParts, "journal" | "outcomes" | "heads">): number | undefined {
+  const told = new Map(parts.outcomes.positions(store).map(({ partition, upTo }) => [partition, BigInt(upTo)]));
+  const durable: bigint = parts.journal.extent().durable;
+  let lowest = durable;
+  const everywhere = [...told.values()].reduce<bigint | undefined>(
+    (least, one) => (least === undefined || one < least ? one : least),
+    undefined,
   );
-  return Number(parts.journal.extent().durable - lowest);
+  for (const [partition, head] of parts.heads.entries()) {
+    // A partition of an earlier generation is not told any more; all was applied before the present one began (R12).
+    const position = told.get(partition) ?? (partition >= parts.journal.partitions ? everywhere : undefined);
+    if (position === undefined) return undefined;
+    if (position < head && position < lowest) lowest = position;
+  }
+  return Number(durable - lowest);
 }
 
 /** Why no write would be accepted now, or undefined. */

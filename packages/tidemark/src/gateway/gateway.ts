@@ -22,6 +22,7 @@ import { IdempotencyWindow } from "./idempotency-window.ts";
 import { scanJournal } from "./journal-scan.ts";
 import { addOperatorRoutes } from "./operator-routes.ts";
 import { Outcomes } from "./outcomes.ts";
+import { PartitionHeads } from "./partition-heads.ts";
 import { RateLimits } from "./rate-limits.ts";
 import { ReceiptWriter } from "./receipt.ts";
 import { addStatusRoutes } from "./status-routes.ts";
@@ -70,16 +71,17 @@ export async function openGateway(world: GatewayWorld): Promise<Gateway> {
   const validators = compileValidators(config.commands);
   const window = new IdempotencyWindow(config.gateway.idempotency);
   const verdicts = new VerdictIndex();
-  const unfinished = await scanJournal({ journal, window, verdicts, commands, clock, logger });
+  const heads = new PartitionHeads();
+  const unfinished = await scanJournal({ journal, window, verdicts, heads, commands, clock, logger });
 
-  const outcomes = new Outcomes(clock);
+  const outcomes = new Outcomes(clock, recovered);
   const receipts = new ReceiptWriter({ journalId: journal.id, journalDomains: journal.domains, config });
   const appliedFirst = new Set(Object.keys(config.stores).filter((name) => config.stores[name]?.acknowledge === "applied"));
   const acceptance = new Acceptance({ commands, validators, window, random: world.random, appliedFirst });
   const rates = new RateLimits(config.gateway.limits.writesPerSecond, clock);
-  const writes = new WriteService({ config, commands, acceptance, journal, outcomes, verdicts, receipts, rates, clock });
-  const verdictJournal = new VerdictJournal({ journal, verdicts, outcomes, commands, clock });
-  const deadLetters = new DeadLetters({ journal, verdicts, verdictJournal, receipts, audit: world.audit, clock, logger });
+  const writes = new WriteService({ config, commands, acceptance, journal, outcomes, verdicts, heads, receipts, rates, clock });
+  const verdictJournal = new VerdictJournal({ journal, verdicts, outcomes, heads, commands, clock });
+  const deadLetters = new DeadLetters({ journal, verdicts, heads, verdictJournal, receipts, audit: world.audit, clock, logger });
   const desk = new ApplierDesk({ config, journal, outcomes, verdictJournal, deadLetters, logger, clock });
   const appliers = new Map(
     Object.keys(config.stores).map((store) => [
@@ -105,6 +107,7 @@ export async function openGateway(world: GatewayWorld): Promise<Gateway> {
     window,
     verdicts,
     outcomes,
+    heads,
     appliers,
     trimSafe: desk.trimSafe,
     incidents: desk.incidents,

@@ -5,6 +5,7 @@ import type { Journal, JournalRecord } from "../journal/journal.ts";
 import type { CompiledCommand } from "./command-catalogue.ts";
 import type { IdempotencyWindow } from "./idempotency-window.ts";
 import type { DeadLetter, VerdictIndex } from "./verdict-index.ts";
+import type { PartitionHeads } from "./partition-heads.ts";
 import { keyDigest } from "./write-digest.ts";
 import { readVerdictPayload, readWritePayload } from "./write-record.ts";
 
@@ -23,6 +24,7 @@ interface ScanParts {
   readonly journal: Journal;
   readonly window: IdempotencyWindow;
   readonly verdicts: VerdictIndex;
+  readonly heads: PartitionHeads;
   readonly commands: ReadonlyMap<string, CompiledCommand>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -30,8 +32,8 @@ interface ScanParts {
 
 /**
  * Reads the journal once, from its oldest record to its durable end, and rebuilds what the gateway keeps in memory: the
- * idempotency keys within the window and the verdicts. Nothing is accepted before it is done, because a repeat of a key
- * that is not known yet would become a second write.
+ * idempotency keys within the window, the verdicts and the partitions' newest records. Nothing is accepted before it is
+ * done, because a repeat of a key that is not known yet would become a second write.
  */
 export async function scanJournal(parts: ScanParts): Promise<UnfinishedReplay[]> {
   const scan = new JournalScan(parts);
@@ -74,6 +76,7 @@ class JournalScan {
   }
 
   #take(record: JournalRecord): void {
+    this.#parts.heads.saw(record);
     if (record.kind === "verdict") return this.#takeVerdict(record);
     if (record.kind !== "write") return;
     const recent = record.acceptedAtMs > this.#windowStartMs;

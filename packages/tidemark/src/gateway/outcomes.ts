@@ -60,11 +60,14 @@ interface Lane {
  */
 export class Outcomes {
   readonly #clock: Clock;
+  readonly #recovered: bigint;
   readonly #lanes = new Map<string, Lane>();
   #waiting = 0;
 
-  constructor(clock: Clock) {
+  /** @param recovered the durable sequence when the gateway started: what lies beyond took effect since then. */
+  constructor(clock: Clock, recovered: bigint) {
     this.#clock = clock;
+    this.#recovered = recovered;
   }
 
   get waiting(): number {
@@ -76,8 +79,9 @@ export class Outcomes {
     const lane = this.#lane(message.store, message.partition);
     const upTo = BigInt(message.upTo);
     const { lsn, timeline, epoch, committedAtMs, provisional } = message;
-    // The first word after a start covers what an earlier process applied, in commits that nobody knows any more.
-    const from = lane.upTo === -1n ? upTo : lane.upTo < upTo ? lane.upTo : upTo;
+    // The first word after a start covers also what an earlier process applied, in commits that nobody knows any more.
+    const before = lane.upTo === -1n ? this.#recovered : lane.upTo;
+    const from = before < upTo ? before : upTo;
     lane.upTo = upTo;
     if (from < upTo) lane.batches.push({ from, upTo, lsn, timeline, epoch, committedAtMs, provisional });
     if (lane.batches.length > MOST_BATCHES) lane.batches.shift();

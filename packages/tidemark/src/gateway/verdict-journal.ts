@@ -4,6 +4,7 @@ import type { Journal } from "../journal/journal.ts";
 import type { CompiledCommand } from "./command-catalogue.ts";
 import { readDeadLetter } from "./journal-scan.ts";
 import type { Outcomes } from "./outcomes.ts";
+import type { PartitionHeads } from "./partition-heads.ts";
 import type { VerdictIndex } from "./verdict-index.ts";
 import type { VerdictPayload } from "./write-payload.ts";
 import { encodePayload } from "./write-record.ts";
@@ -13,6 +14,7 @@ export class VerdictJournal {
   readonly #parts: {
     journal: Journal;
     verdicts: VerdictIndex;
+    heads: PartitionHeads;
     outcomes: Outcomes;
     commands: ReadonlyMap<string, CompiledCommand>;
     clock: Clock;
@@ -23,6 +25,7 @@ export class VerdictJournal {
   constructor(parts: {
     journal: Journal;
     verdicts: VerdictIndex;
+    heads: PartitionHeads;
     outcomes: Outcomes;
     commands: ReadonlyMap<string, CompiledCommand>;
     clock: Clock;
@@ -54,6 +57,7 @@ export class VerdictJournal {
       },
     ]);
     if (appended === undefined) throw new Error("the journal answered for fewer records than it was given");
+    this.#parts.heads.saw(appended);
     const sequence = BigInt(payload.sequence);
     const verdictSequence: bigint = appended.sequence;
     if (payload.verdict === "rejected" || payload.verdict === "parked") {

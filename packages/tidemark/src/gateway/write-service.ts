@@ -7,6 +7,7 @@ import { partitionOfKey } from "../journal/partition-of-key.ts";
 import type { Acceptance, AcceptedWrite, AppendGroup, Decision } from "./acceptance.ts";
 import type { CompiledCommand } from "./command-catalogue.ts";
 import type { Outcome, Outcomes, WritePlace } from "./outcomes.ts";
+import type { PartitionHeads } from "./partition-heads.ts";
 import { problem, problemOf, type Problem } from "./problem.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import type { ReceiptFacts, ReceiptWriter } from "./receipt.ts";
@@ -41,6 +42,7 @@ interface WriteServiceParts {
   readonly journal: Journal;
   readonly outcomes: Outcomes;
   readonly verdicts: VerdictIndex;
+  readonly heads: PartitionHeads;
   readonly receipts: ReceiptWriter;
   readonly rates: RateLimits;
   readonly clock: Clock;
@@ -144,6 +146,7 @@ export class WriteService {
       const appended = await group.appended;
       this.counts.acknowledged += appended.length;
       appendedOf.set(group, appended);
+      for (const record of appended) this.#parts.heads.saw(record);
       this.#parts.acceptance.settle(group, "durable", appended);
     } catch (error) {
       const unknown = !isRefusal(error);

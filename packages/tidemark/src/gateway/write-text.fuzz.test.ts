@@ -66,16 +66,14 @@ describe("bodies of any kind", () => {
     );
   });
 
-  test("an integer is taken exactly when a double holds it", () => {
+  test("an integer is taken exactly when the digits that its double prints are its own", () => {
+    // Beyond it a double prints an exponent.
+    const most = 10n ** 20n;
     fc.assert(
-      fc.property(fc.bigInt({ min: -(10n ** 25n), max: 10n ** 25n }), (integer) => {
+      fc.property(fc.bigInt({ min: -most, max: most }), (integer) => {
         const read = readBody(bytes(`{"n":${integer}}`), false, 1);
         // Shortest digits that name the double: what PostgreSQL would be sent.
-        const exact =
-          BigInt(Number(integer)) === integer &&
-          BigInt(String(Number(integer)).includes("e") ? Number(integer) : String(Number(integer))) === integer;
-        if (exact && Math.abs(Number(integer)) < 1e21) expect("problem" in read).toBe(false);
-        if (BigInt(Number(integer)) !== integer) expect("problem" in read).toBe(true);
+        expect("problem" in read).toBe(BigInt(String(Number(integer))) !== integer);
       }),
     );
   });
