@@ -28,18 +28,26 @@ export function findNode() {
   );
 }
 
-/** @returns {NodeJS.ProcessEnv} the environment with the compile cache on: a restart is part of the recovery time. */
+/**
+ * The environment with the compile cache on: a restart is part of the recovery time. The cache is code that gets run, so
+ * it lies where the code lies, never in a folder that others may write to; where we may not write there is none.
+ * @returns {NodeJS.ProcessEnv}
+ */
 export function runtimeEnvironment() {
   if (process.env.NODE_COMPILE_CACHE !== undefined) return process.env;
-  const { uid } = userInfo();
-  const cache = join(tmpdir(), `tidemark-compile-cache-${uid}`);
+  const cache = join(nodeModules(), ".cache", "tidemark");
   try {
-    mkdirSync(cache, { recursive: true, mode: 0o700 });
-    // The temporary folder is everybody's: code must not be taken from a folder that somebody else made or can write to.
-    const found = lstatSync(cache);
-    if (!found.isDirectory() || (uid !== -1 && found.uid !== uid) || (found.mode & 0o022) !== 0) return process.env;
+    mkdirSync(cache, { recursive: true });
+    accessSync(cache, constants.W_OK);
     return { ...process.env, NODE_COMPILE_CACHE: cache };
   } catch {
     return process.env; // Only slower.
   }
+}
+
+/** The folder that this package is installed in, or that of the workspace. */
+function nodeModules() {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const installed = here.lastIndexOf(`${sep}node_modules${sep}`);
+  return join(installed === -1 ? join(here, "..", "..", "..") : here.slice(0, installed), "node_modules");
 }
