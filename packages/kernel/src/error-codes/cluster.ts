@@ -16,6 +16,13 @@ export const clusterErrors = {
     hint: "Look whether the control process runs and can be reached from here; writes go on meanwhile, a failover does not.",
     httpStatus: 503,
   },
+  "TM-CLUSTER-LEASE-STORE-OLD": {
+    meaning: "The lease store answers with an older record than it did before: it was restored, replaced or emptied.",
+    normal: false,
+    retry: "later",
+    hint: "Bring back the newest copy of the lease store. Until then no node confirms its reign by it.",
+    httpStatus: 503,
+  },
   "TM-CLUSTER-LEASE-STORE-VALUE": {
     meaning: "A key or value for the lease store is outside its limits, or the stored value is not what it should be.",
     normal: false,
