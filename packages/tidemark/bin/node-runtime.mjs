@@ -4,9 +4,9 @@
 // binary package of this platform, an optional dependency locked by package-lock.json, is used. `.bin/node` is never
 // relied upon: npm does not link it when a second platform is listed.
 import { createRequire } from "node:module";
-import { existsSync, lstatSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { tmpdir, userInfo } from "node:os";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { dirname, join, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** Oldest major version of Node.js that runs the TypeScript sources and has node:sqlite. */
 export const OLDEST_NODE_MAJOR = 24;
