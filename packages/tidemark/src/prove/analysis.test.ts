@@ -68,18 +68,16 @@ describe("the analysis of a run", () => {
   });
 
   it("calls it healed when the last order that had waited is committed", () => {
-    const fault = FAULTS["kill-applier"];
     const ledger = [acknowledged("a", { atMs: 1_100 }), acknowledged("b", { atMs: 1_900 }), acknowledged("c", { atMs: 2_500 })];
     const rows = [row("a", 1_800), row("b", 1_950), row("c", 2_510)];
-    expect(healedAt(ledger, rows, { fault, injected: injected(), overAtMs: 1_500 })).toBe(1_800);
-    expect(healedAt(ledger, rows, { fault, injected: injected(), overAtMs: 1_900 })).toBe(1_900);
-    expect(healedAt(ledger, rows, { fault, injected: injected(), overAtMs: undefined })).toBeUndefined();
-    // Where nothing could be committed, not before the first commit.
-    expect(healedAt([], [row("z", 1_700)], { fault: FAULTS["kill-primary"], injected: injected(), overAtMs: 1_500 })).toBe(1_700);
+    expect(healedAt(ledger, rows, { injected: injected(), overAtMs: 1_500 })).toBe(1_800);
+    expect(healedAt(ledger, rows, { injected: injected(), overAtMs: 1_900 })).toBe(1_950);
+    expect(healedAt(ledger, rows, { injected: injected(), overAtMs: undefined })).toBeUndefined();
+    // Not before something was committed.
+    expect(healedAt([], [row("z", 1_700)], { injected: injected(), overAtMs: 1_500 })).toBe(1_700);
     // Late again, after a time in which nothing waited: not the same trouble.
     expect(
       healedAt([...ledger, acknowledged("d", { atMs: 2_600 })], [...rows, row("d", 2_990)], {
-        fault,
         injected: injected(),
         overAtMs: 1_500,
       }),
@@ -87,7 +85,6 @@ describe("the analysis of a run", () => {
     // One that began to wait before the others were through prolongs it.
     expect(
       healedAt([...ledger, acknowledged("e", { atMs: 1_400 })], [...rows, row("e", 2_100)], {
-        fault,
         injected: injected(),
         overAtMs: 1_500,
       }),

@@ -53,16 +53,16 @@ export function putBackFigure(rows: readonly TableRow[], injected: Injected): Pu
 }
 
 /**
- * When the stack was itself again: what was broken works, and no order stands acknowledged for more than {@link LATE_MS}
+ * When the stack was itself again: what was broken works, something was committed since, and no order stands acknowledged for more than {@link LATE_MS}
  * without being committed. Found afterwards, from the ledger and the commit times; what is late again afterwards, as
  * happens on a busy machine, is another matter.
  */
 export function healedAt(
   ledger: readonly LedgerEntry[],
   rows: readonly TableRow[],
-  facts: { fault: Fault; injected: Injected; overAtMs: number | undefined },
+  facts: { injected: Injected; overAtMs: number | undefined },
 ): number | undefined {
-  const { fault, injected, overAtMs } = facts;
+  const { injected, overAtMs } = facts;
   if (overAtMs === undefined) return undefined;
   const committed = new Map(rows.map((row) => [row.order, row.committedAtMs]));
   const late: { acknowledgedAtMs: number; committedAtMs: number }[] = [];
@@ -72,11 +72,10 @@ export function healedAt(
     if (committedAtMs !== undefined && committedAtMs - answer.atMs > LATE_MS) late.push({ acknowledgedAtMs: answer.atMs, committedAtMs });
   }
   late.sort((a, b) => a.acknowledgedAtMs - b.acknowledgedAtMs);
-  const firstCommit = rows.reduce(
-    (first, row) => (row.committedAtMs > injected.endedAtMs ? Math.min(first, row.committedAtMs) : first),
-    Infinity,
-  );
-  let healedMs = Math.max(overAtMs, injected.endedAtMs, fault.stopsCommits && Number.isFinite(firstCommit) ? firstCommit : 0);
+  const startMs = Math.max(overAtMs, injected.endedAtMs);
+  // A process that runs again has not done anything yet: the next commit shows that it does.
+  const nextCommitMs = rows.reduce((next, row) => (row.committedAtMs >= startMs ? Math.min(next, row.committedAtMs) : next), Infinity);
+  let healedMs = Number.isFinite(nextCommitMs) ? nextCommitMs : startMs;
   for (const { acknowledgedAtMs, committedAtMs } of late) {
     if (acknowledgedAtMs > healedMs) break;
     healedMs = Math.max(healedMs, committedAtMs);

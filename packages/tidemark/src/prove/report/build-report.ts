@@ -26,7 +26,7 @@ export function buildReport(
     pending: evidence.pending,
     ...(doomed === undefined ? {} : { doomed }),
   });
-  const healedMs = healedAt(ledger, rows, { fault, injected, overAtMs: evidence.overAtMs });
+  const healedMs = healedAt(ledger, rows, { injected, overAtMs: evidence.overAtMs });
   const marks: Marks = {
     startMs: evidence.startMs,
     faultBeganMs: injected.beganAtMs,
