@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { sleep, type Clock } from "@tidemark/kernel/clock";
-import { hasCode } from "@tidemark/kernel/errors";
+import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Random } from "@tidemark/kernel/random";
 import type { Sequence } from "@tidemark/kernel/brands";
@@ -226,6 +226,8 @@ class ApplierDesk {
       // What cannot follow now does so at the next start, by the same rule.
       await deadLetters.released(BigInt(message.payload.sequence));
     } catch (error) {
+      // A bug ends the process, and the next one begins from the journal: the applier would wait for this answer forever.
+      if (!(error instanceof TidemarkError)) throw error;
       logger.error({ err: error, store: message.store, sequence: message.payload.sequence }, "a verdict could not be journalled");
     }
   }
