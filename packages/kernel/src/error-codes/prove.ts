@@ -38,10 +38,4 @@ export const proveErrors = {
     retry: "later",
     hint: "Read the logs of the role that the message names.",
   },
-  "TM-PROVE-UNSETTLED": {
-    meaning: "Not everything acknowledged was applied within the time that a proof waits, so the count would be a guess.",
-    normal: false,
-    retry: "later",
-    hint: "Read the applier's state in the report; run with fewer writes a second on a slow machine.",
-  },
 } satisfies Record<string, ErrorEntry>;

@@ -10,6 +10,8 @@ export interface ProgressOutput {
   readonly live: boolean;
 }
 
+/** Narrower terminals get the time in short. */
+const NARROW = 60;
 const REDRAW_MS = 250;
 const ERASE_LINE = "\r\u001b[2K";
 
@@ -63,8 +65,9 @@ export class ProgressLine implements ProgressListener {
 
   #line(columns: number): string {
     const elapsedMs = Date.now() - this.#startedMs;
-    const clock =
-      elapsedMs < this.#expectedMs ? `${short(elapsedMs)} of about ${short(this.#expectedMs)}` : `${short(elapsedMs)}, longer than thought`;
+    const [elapsed, expected] = [short(elapsedMs), short(this.#expectedMs)];
+    const wide = elapsedMs < this.#expectedMs ? `${elapsed} of about ${expected}` : `${elapsed}, longer than thought`;
+    const clock = columns < NARROW ? `${elapsed}/${expected}` : wide;
     const parts = [
       this.#title,
       this.#phase ?? "starting",
