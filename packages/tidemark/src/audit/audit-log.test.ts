@@ -139,6 +139,16 @@ describe("the audit log", () => {
     await log.close();
   });
 
+  it("is absent, not damaged, before the first entry; a log that was taken away is noticed by its head file or an anchor", async () => {
+    await expect(verifyAuditLog(file)).rejects.toMatchObject({ code: "TM-PROOF-AUDIT-IO" });
+    expect(await verifyAuditLog(file, { mayBeAbsent: true })).toMatchObject({ absent: true, whole: true, entries: [] });
+    const head = { seq: 1, hash: "0".repeat(64) };
+    expect(await verifyAuditLog(file, { mayBeAbsent: true, anchor: head })).toMatchObject({ absent: true, whole: false });
+    await written(1);
+    await rm(file);
+    expect(await verifyAuditLog(file, { mayBeAbsent: true })).toMatchObject({ absent: true, whole: false });
+  });
+
   it("keeps one whole chain when several processes append at once, also when one is killed", async () => {
     const script = `
       const { openAuditLog } = await import(${JSON.stringify(new URL("./audit-log.ts", import.meta.url).href)});

@@ -16,6 +16,8 @@ export interface AuditVerdict {
   readonly entries: readonly AuditEntry[];
   readonly head: AuditHead;
   readonly faults: readonly AuditFault[];
+  /** True when there is no log: nothing was ever written, or somebody took the log and its head file away, which only an anchor shows. */
+  readonly absent: boolean;
   /** Bytes behind the last whole line: a crash while appending. Never answered, so no fault; the next append cuts it. */
   readonly tornBytes: number;
 }
@@ -23,14 +25,17 @@ export interface AuditVerdict {
 /**
  * Checks a log from its first line to its last. Verification stops at the first fault, because nothing behind it is
  * chained to what comes before. `anchor` is a head that was kept elsewhere (a proof has one): a log that was cut short,
- * together with its head file, is noticed by it. Rejects with TM-PROOF-AUDIT-IO when the file cannot be read.
+ * together with its head file, is noticed by it. Rejects with TM-PROOF-AUDIT-IO when the file cannot be read; with
+ * `mayBeAbsent` one that is not there is read as empty, which is a fault if its head file or the anchor says otherwise.
  */
-export async function verifyAuditLog(file: string, options: { anchor?: AuditHead } = {}): Promise<AuditVerdict> {
-  let bytes: Buffer;
+export async function verifyAuditLog(file: string, options: { anchor?: AuditHead; mayBeAbsent?: boolean } = {}): Promise<AuditVerdict> {
+  let bytes: Buffer = Buffer.alloc(0);
+  let absent = false;
   try {
     bytes = await readFile(file);
   } catch (cause) {
-    throw new TidemarkError("TM-PROOF-AUDIT-IO", `could not read the audit log ${file}`, { cause });
+    absent = options.mayBeAbsent === true && (cause as NodeJS.ErrnoException).code === "ENOENT";
+    if (!absent) throw new TidemarkError("TM-PROOF-AUDIT-IO", `could not read the audit log ${file}`, { cause });
   }
   const faults: AuditFault[] = [];
   const anchors: { head: AuditHead; from: string }[] = options.anchor === undefined ? [] : [{ head: options.anchor, from: "the anchor" }];
@@ -42,10 +47,14 @@ export async function verifyAuditLog(file: string, options: { anchor?: AuditHead
     if (!(error instanceof TidemarkError)) throw error;
     faults.push({ line: 0, what: error.message });
   }
-  return { ...checkChain(bytes, anchors, faults) };
+  return { ...checkChain(bytes, anchors, faults), absent };
 }
 
-function checkChain(bytes: Buffer, anchors: readonly { head: AuditHead; from: string }[], faults: AuditFault[]): AuditVerdict {
+function checkChain(
+  bytes: Buffer,
+  anchors: readonly { head: AuditHead; from: string }[],
+  faults: AuditFault[],
+): Omit<AuditVerdict, "absent"> {
   const end = bytes.lastIndexOf(0x0a) + 1;
   const text = bytes.subarray(0, end).toString("utf8");
   // Bytes that are no UTF-8 would be read as replacement characters, and two different files as one.

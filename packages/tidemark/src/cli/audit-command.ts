@@ -50,9 +50,15 @@ async function fileOf(file: string | undefined, options: PlaceOptions): Promise<
 
 async function verifyLog({ out, paint, columns }: Terminal, given: string | undefined, options: AuditOptions): Promise<number> {
   const file = await fileOf(given, options);
-  const { whole, head, faults, tornBytes } = await verifyAuditLog(file, options.anchor === undefined ? {} : { anchor: options.anchor });
-  if (options.json === true) out(JSON.stringify({ file, whole, head, faults, tornBytes }, null, 2));
-  else if (whole) {
+  const { whole, absent, head, faults, tornBytes } = await verifyAuditLog(file, {
+    mayBeAbsent: given === undefined,
+    ...(options.anchor === undefined ? {} : { anchor: options.anchor }),
+  });
+  if (options.json === true) out(JSON.stringify({ file, whole, absent, head, faults, tornBytes }, null, 2));
+  else if (whole && absent) {
+    out(wrap(`Nothing has been recorded yet: there is no ${file}`, columns, "  "));
+    out(wrap("The first failover, discarded write or other decision begins it.", columns));
+  } else if (whole) {
     out(`${paint.good("✓")} ${head.seq} entries, whole and in order`);
     out(`  ${wrap(`the log ends at ${head.seq}:${head.hash}`, columns - 2, "  ")}`);
     if (tornBytes > 0)
@@ -68,7 +74,8 @@ async function verifyLog({ out, paint, columns }: Terminal, given: string | unde
 }
 
 async function showLog({ out, err, paint, columns }: Terminal, given: string | undefined, options: AuditOptions): Promise<number> {
-  const { entries, whole } = await verifyAuditLog(await fileOf(given, options));
+  const { entries, whole, absent } = await verifyAuditLog(await fileOf(given, options), { mayBeAbsent: given === undefined });
+  if (absent && whole) err("nothing has been recorded yet");
   for (const entry of entries.slice(-(options.lines ?? 50))) {
     if (options.json === true) out(JSON.stringify(entry));
     else for (const line of describeEntry(entry)) out(wrap(line, columns, "    "));
