@@ -73,14 +73,38 @@ async function ask(url: string, token: string | undefined): Promise<Answer> {
   }
 }
 
-/** Whether every store serves and its writes are applied: what `up` waits for before it says that everything is up. */
-export function allServe(config: Config, { control, gateway }: StatusReport): boolean {
-  if (!control.known || !gateway.known || gateway.value["accepting"] !== true) return false;
-  const inControl = control.value["stores"] as Record<string, { state?: unknown } | undefined> | undefined;
-  const inGateway = gateway.value["stores"] as Record<string, { applier?: { state?: unknown } | null } | undefined> | undefined;
-  return Object.keys(config.stores).every(
-    (store) => inControl?.[store]?.state === "serving" && APPLIES.has(inGateway?.[store]?.applier?.state),
-  );
+interface StoreInControl {
+  readonly state?: string;
+  readonly nodes?: readonly { readonly node: string; readonly status?: { readonly state?: string; readonly detail?: string } }[];
+}
+
+interface StoreInGateway {
+  readonly applier?: { readonly state?: string; readonly message?: string } | null;
+}
+
+/**
+ * What `up` waits for before it says that everything is up, in words: undefined when every store serves and its writes
+ * are applied.
+ */
+export function awaited(config: Config, { control, gateway }: StatusReport): string | undefined {
+  if (!control.known) return `control: ${control.why}`;
+  if (!gateway.known) return `the gateway: ${gateway.why}`;
+  if (gateway.value["accepting"] !== true) return "the gateway: it does not accept writes yet";
+  const inControl = (control.value["stores"] ?? {}) as Record<string, StoreInControl | undefined>;
+  const inGateway = (gateway.value["stores"] ?? {}) as Record<string, StoreInGateway | undefined>;
+  for (const store of Object.keys(config.stores)) {
+    const { state, nodes = [] } = inControl[store] ?? {};
+    if (state !== "serving") return `store ${store}: ${nodes.map(describeNode).join("; ") || "no node was heard yet"}`;
+    const applier = inGateway[store]?.applier;
+    if (!APPLIES.has(applier?.state))
+      return `store ${store}: its applier is ${applier?.state ?? "not there yet"}${applier?.message === undefined ? "" : `: ${applier.message}`}`;
+  }
+  return undefined;
+}
+
+function describeNode({ node, status }: { node: string; status?: { state?: string; detail?: string } }): string {
+  if (status === undefined) return `${node} was not heard yet`;
+  return `${node} is ${status.state ?? "unknown"}${status.detail === undefined ? "" : ` (${status.detail})`}`;
 }
 
 /** States of an applier that works; `paused` was asked for. */

@@ -17,7 +17,7 @@ import type { RoleHappening } from "../platform/supervised-role.ts";
 import type { CommandContext } from "./command-line.ts";
 import { durationOption } from "./down-command.ts";
 import { findPlace, loadPlace, withPlace, type Place, type PlaceOptions } from "./place.ts";
-import { allServe, collectStatus, pause } from "./status-report.ts";
+import { awaited, collectStatus, pause } from "./status-report.ts";
 import { wrap, type Terminal } from "./terminal.ts";
 
 interface UpOptions extends PlaceOptions {
@@ -30,6 +30,7 @@ interface UpOptions extends PlaceOptions {
 /** From the supervisor in the background to the command that started it. */
 type FromBackground =
   | { readonly type: "happening"; readonly happening: RoleHappening }
+  | { readonly type: "waiting"; readonly what: string }
   | { readonly type: "up" }
   | { readonly type: "failed"; readonly code: string; readonly message: string; readonly hint: string };
 
@@ -65,8 +66,10 @@ async function runInForeground(terminal: Terminal, place: Place, config: Config)
   const print = (happening: RoleHappening): void => printHappening(terminal, happening);
   return supervise(place, config, {
     onHappening: print,
+    onWaiting: (what) => printWaiting(terminal, what),
     onUp: (tookMs) => printUp(terminal, config, { tookMs, stopWith: "Ctrl-C" }),
-    onStopping: () => terminal.out("stopping: the gateway drains, then PostgreSQL stops, then control (Ctrl-C again hurries)"),
+    onStopping: () =>
+      terminal.out(wrap("stopping: the gateway drains, then PostgreSQL stops, then control (Ctrl-C again hurries)", terminal.columns)),
     onHurry: () => terminal.out("hurrying"),
     onEnded: () => terminal.out(`${terminal.paint.good("✓")} everything has ended`),
   });
@@ -79,6 +82,7 @@ async function runInBackground(place: Place, config: Config): Promise<number> {
   try {
     return await supervise(place, config, {
       onHappening: (happening) => tell({ type: "happening", happening }),
+      onWaiting: (what) => tell({ type: "waiting", what }),
       onUp: () => tell({ type: "up" }),
     });
   } catch (error) {
@@ -90,6 +94,8 @@ async function runInBackground(place: Place, config: Config): Promise<number> {
 interface Watching {
   readonly onHappening: (happening: RoleHappening) => void;
   readonly onUp: (tookMs: number) => void;
+  /** The roles are ready, and something else is not for some seconds. */
+  readonly onWaiting: (what: string) => void;
   readonly onStopping?: () => void;
   readonly onHurry?: () => void;
   readonly onEnded?: () => void;
@@ -127,7 +133,7 @@ async function supervise(place: Place, config: Config, watching: Watching): Prom
     });
   }
   if (settled !== "asked") {
-    const serving = untilAllServe(config, () => signals > 0);
+    const serving = untilAllServe(config, () => signals > 0, watching.onWaiting);
     if ((await Promise.race([serving, asked.promise])) !== "asked") watching.onUp(systemClock.monotonicMs() - startedMs);
   }
   await asked.promise;
@@ -138,10 +144,23 @@ async function supervise(place: Place, config: Config, watching: Watching): Prom
 
 /** Time between two looks whether the stores serve. */
 const LOOK_MS = 100;
+/** What is waited for so long is said. */
+const SAY_AFTER_MS = 5_000;
 
 /** The roles answer before PostgreSQL does: on a first start databases are made and cloned. */
-async function untilAllServe(config: Config, isOver: () => boolean): Promise<void> {
-  while (!isOver() && !allServe(config, await collectStatus(config))) await pause(LOOK_MS);
+async function untilAllServe(config: Config, isOver: () => boolean, onWaiting: (what: string) => void): Promise<void> {
+  let waiting = { what: "", sinceMs: 0, said: false };
+  while (!isOver()) {
+    const what = awaited(config, await collectStatus(config));
+    if (what === undefined) return;
+    const nowMs = systemClock.monotonicMs();
+    if (what !== waiting.what) waiting = { what, sinceMs: nowMs, said: false };
+    if (!waiting.said && nowMs - waiting.sinceMs >= SAY_AFTER_MS) {
+      waiting.said = true;
+      onWaiting(what);
+    }
+    await pause(LOOK_MS);
+  }
 }
 
 async function detach(terminal: Terminal, job: { place: Place; config: Config; timeoutMs: number }): Promise<number> {
@@ -154,12 +173,14 @@ async function detach(terminal: Terminal, job: { place: Place; config: Config; t
   const [program, ...args] = selfCommand(["up", "--in-background", "--config", place.configFile, "--state-dir", config.stateDir]);
   const child = spawn(program, args, { detached: true, stdio: ["ignore", output, output, "ipc"] });
   const startedMs = systemClock.monotonicMs();
+  let waitedFor: string | undefined;
   const outcome = await new Promise<"up" | "late" | Extract<FromBackground, { type: "failed" }>>((resolve, reject) => {
     const timer = systemClock.setTimer(job.timeoutMs, () => resolve("late"));
     child.on("message", (message: FromBackground) => {
-      if (message.type === "happening") printHappening(terminal, message.happening);
-      else resolve(message.type === "up" ? "up" : message);
-      if (message.type !== "happening") timer.clear();
+      if (message.type === "happening") return printHappening(terminal, message.happening);
+      if (message.type === "waiting") return printWaiting(terminal, (waitedFor = message.what));
+      timer.clear();
+      resolve(message.type === "up" ? "up" : message);
     });
     child.on("error", (cause) => reject(new TidemarkError("TM-PLATFORM-SPAWN", "start the supervisor in the background", { cause })));
     child.on("exit", (code, signal) => {
@@ -178,7 +199,7 @@ async function detach(terminal: Terminal, job: { place: Place; config: Config; t
   if (outcome === "late")
     throw new TidemarkError(
       "TM-PLATFORM-NOT-READY",
-      `start in ${config.stateDir}: not everything was ready within ${formatDuration(job.timeoutMs)}; it goes on starting in the background`,
+      `start in ${config.stateDir}: not everything was ready within ${formatDuration(job.timeoutMs)}; it goes on starting in the background${waitedFor === undefined ? "" : `\n  waiting for ${waitedFor}`}`,
     );
   if (outcome !== "up") throw new TidemarkError(outcome.code as ErrorCode, outcome.message, { hint: outcome.hint });
   printUp(terminal, config, { tookMs: systemClock.monotonicMs() - startedMs, stopWith: "tidemark down" });
@@ -229,6 +250,10 @@ function printHappening({ out, paint, columns }: Terminal, { role, state, what, 
       : `${paint.dim(time)} ${paint.strong(role)}\n  ${colour(wrap(what, columns - 2, "  "))}`,
   );
   if (code !== undefined && code !== "") out(`  ${paint.dim(wrap(`${code}: ${hint ?? ""}`, columns - 2, "  "))}`);
+}
+
+function printWaiting({ out, paint, columns }: Terminal, what: string): void {
+  out(wrap(`${paint.warn("waiting")} for ${what}`, columns, "  "));
 }
 
 function printUp({ out, paint }: Terminal, config: Config, facts: { tookMs: number; stopWith: string }): void {

@@ -202,4 +202,15 @@ describe("tidemark up", () => {
       }
     },
   );
+
+  it("says what it is waiting for when the roles are ready and a store does not serve", async () => {
+    expect((await tidemark("up", "--detach")).code).toBe(0);
+    expect((await tidemark("down")).code).toBe(0);
+    await rm(join(folder, ".tidemark", "control"), { recursive: true });
+    const { code, out, err } = await tidemark("up", "--detach", "--timeout", "15s");
+    expect(code).toBe(75);
+    const words = "waiting for store orders: pg1 is waiting (the lease store is empty and this node has data)";
+    expect(out.replaceAll(/\s+/g, " ")).toContain(words);
+    expect(err.replaceAll(/\s+/g, " ")).toContain(words);
+  });
 });
