@@ -169,16 +169,19 @@ describe("tidemark up", () => {
   it("says which port is in use and by which role it is needed, and starts nothing", async () => {
     const config = await readFile(join(folder, "tidemark.yaml"), "utf8");
     const port = Number(/control:\n {2}listen: 127\.0\.0\.1:(\d+)/.exec(config)?.[1]);
-    const other = createServer().listen(port, "127.0.0.1");
-    await once(other, "listening");
+    const postgres = Number(/pg2: \{ address: 127\.0\.0\.1:(\d+)/.exec(config)?.[1]);
+    const others = [port, postgres].map((one) => createServer().listen(one, "127.0.0.1"));
+    await Promise.all(others.map((other) => once(other, "listening")));
     try {
       const up = await tidemark("up", "--detach");
       expect(up.code).toBe(75);
-      expect(up.err.replaceAll(/\s+/g, " ")).toContain(`something else listens on 127.0.0.1:${port} (control)`);
+      expect(up.err.replaceAll(/\s+/g, " ")).toContain(
+        `something else listens on 127.0.0.1:${port} (control), 127.0.0.1:${postgres} (PostgreSQL pg2)`,
+      );
       expect(up.err).toContain("TM-PLATFORM-PORT-IN-USE");
       expect(await readRunFile(join(folder, ".tidemark"))).toBeUndefined();
     } finally {
-      await once(other.close(), "close");
+      await Promise.all(others.map((other) => once(other.close(), "close")));
     }
   });
 

@@ -1,13 +1,15 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { TidemarkError } from "@tidemark/kernel/errors";
+import { postgresProcesses } from "@tidemark/postgres/process-table";
 import type { Config } from "../config/config.ts";
 import { formatAddress, type ListenAddress } from "../config/listen-address.ts";
+import { withRealDataDirs } from "./data-place.ts";
 
 /**
- * Rejects with TM-PLATFORM-PORT-IN-USE when something else listens where a role of this machine should, naming every
- * such role: otherwise each would be started again and again, in vain. The ports of PostgreSQL are not looked at: a
- * server that outlived its agent holds its port, and is adopted.
+ * Rejects with TM-PLATFORM-PORT-IN-USE when something else listens where a role or a PostgreSQL of this machine should,
+ * naming every one: otherwise each would be started again and again, in vain. A server that outlived its agent holds its
+ * port rightly, and is adopted.
  */
 export async function checkPorts(config: Config): Promise<void> {
   const agents = Object.values(config.stores).flatMap((store) =>
@@ -16,6 +18,11 @@ export async function checkPorts(config: Config): Promise<void> {
   const taken: string[] = [];
   for (const { role, address } of [{ role: "control", address: config.control }, ...agents, { role: "gateway", address: config.gateway }]) {
     if (await isTaken(address)) taken.push(`${formatAddress(address)} (${role})`);
+  }
+  const { stores } = await withRealDataDirs(config);
+  for (const { name, host, port, dataDir } of Object.values(stores).flatMap((store) => store.nodes)) {
+    if ((await isTaken({ host, port })) && (await postgresProcesses(dataDir, undefined)).length === 0)
+      taken.push(`${formatAddress({ host, port })} (PostgreSQL ${name})`);
   }
   if (taken.length > 0)
     throw new TidemarkError("TM-PLATFORM-PORT-IN-USE", `start the stack: something else listens on ${taken.join(", ")}`);
