@@ -220,6 +220,106 @@ describe("R6: an identity", () => {
   });
 });
 
+describe("the set of a primary", () => {
+  it("is recorded as asynchronous before waiting commits are released by that (trap 16)", async () => {
+    const { cluster, primary, standby } = await started({ failover: { suspectAfterMs: 3_000 } });
+    await cluster.ask(cluster.agentPort(standby), "/hold-back", { hold: true });
+    await cluster.until(
+      "the standby receives nothing",
+      () => cluster.agent(standby),
+      (status) => status.streaming === false,
+    );
+    const sql = await cluster.connect(primary);
+    const before = await record(cluster);
+    expect(before.value.sets).toMatchObject([{ required: 1 }]);
+    await sql`INSERT INTO orders (id, note) VALUES (1, 'waits, then goes on alone')`;
+    const after = await record(cluster);
+    expect(after.value.sets.some((set) => set.required === 0)).toBe(true);
+    expect(after.revision).toBeGreaterThan(before.revision);
+    await sql.end();
+  });
+
+  it("closes again under bounded, once the newest commits are exposed for longer than the bound", async () => {
+    const { cluster, primary, standby } = await started({
+      policy: { kind: "bounded", mostLossMs: 2_500 },
+      failover: { suspectAfterMs: 500 },
+    });
+    await cluster.ask(cluster.agentPort(standby), "/hold-back", { hold: true });
+    const sql = await cluster.connect(primary);
+    let blockedMs = 0;
+    let count = 0;
+    const beganMs = Date.now();
+    while (blockedMs === 0 && Date.now() - beganMs < 20_000) {
+      const outcome = await Promise.race([
+        sql`INSERT INTO orders (id, note) VALUES (${++count}, 'exposed')`.then(() => "returned"),
+        delay(1_500, "waits"),
+      ]);
+      if (outcome === "waits" && (await record(cluster)).value.sets.every((set) => set.required === 1)) blockedMs = Date.now() - beganMs;
+      else await delay(50);
+    }
+    expect(blockedMs).toBeGreaterThan(2_500);
+    expect((await cluster.report()).synchronous).toBe("no synchronous copy: commits wait until a standby is back");
+    await cluster.ask(cluster.agentPort(standby), "/hold-back", { hold: false });
+    await cluster.synchronous();
+    await sql.end();
+  });
+
+  it("warns of a role whose commits do not wait (trap 19), and ends two connections under one identity (R6)", async () => {
+    const { cluster, primary, standby } = await started();
+    const sql = await cluster.connect(primary);
+    await sql.unsafe(`ALTER ROLE ${cluster.store.user} SET synchronous_commit = off`);
+    await sql.end();
+    const { identity = "" } = await cluster.agent(standby);
+    const { ReplicationClient } = await import("@tidemark/postgres/replication-client");
+    const { systemClock } = await import("@tidemark/kernel/platform/system-clock");
+    const { Redacted } = await import("@tidemark/kernel/redacted");
+    const { REPLICATION_USER, derivedPassword } = await import("./store-secrets.ts");
+    const token = new Redacted((await readFile(cluster.config.control.internalTokenFile, "utf8")).trim());
+    const double = await ReplicationClient.connect({
+      host: "127.0.0.1",
+      port: cluster.store.nodes.find((node) => node.name === primary)?.port ?? 0,
+      user: REPLICATION_USER,
+      password: derivedPassword(token, STORE, REPLICATION_USER),
+      applicationName: identity,
+      clock: systemClock,
+    });
+    const copy = (async () => {
+      for await (const _event of double.baseBackup({ label: "another one", checkpoint: "fast", maxRateKb: 100 })) continue;
+    })();
+    await expect(copy).rejects.toThrow();
+    double.close();
+    for (const warning of [`two connections are called ${identity}`, "sets synchronous_commit below"]) {
+      await cluster.until(
+        "the agent has warned of both",
+        () => cluster.agent(primary),
+        (one) => one.warnings.join("\n").includes(warning),
+      );
+    }
+    await cluster.synchronous();
+  });
+});
+
+describe("a recorded primary", () => {
+  it("whose data is gone is replaced, and comes back as a clone", async () => {
+    const { cluster, primary, standby } = await started();
+    const load = new CommitLoad(cluster, 2);
+    await load.more(50);
+    const before = await cluster.openRoute();
+    await cluster.signal(primary, "SIGKILL");
+    await cluster.signalPostgres(primary, "SIGKILL");
+    const { rm } = await import("node:fs/promises");
+    await rm(cluster.store.nodes.find((node) => node.name === primary)?.dataDir ?? "", { recursive: true, force: true });
+    await cluster.start(primary);
+    const after = await cluster.openRoute(before);
+    expect(after.node).toBe(standby);
+    await cluster.synchronous();
+    await load.more(50);
+    await load.stop();
+    expect(await load.missingOn(after.node)).toEqual([]);
+    expect((await cluster.agent(primary)).state).toBe("standby");
+  });
+});
+
 describe("R7: an empty lease store", () => {
   it("never makes a new cluster over data that exists", async () => {
     const { cluster } = await started();

@@ -225,7 +225,10 @@ const fenced: Handler<"fenced"> = (state, input, settings) => {
 const leaseOrRetry: Handler<"timer"> = (state, input, settings) => {
   if (input.token !== claimEpoch(state)) return stay(state);
   if (input.name === "lease") return giveUpSome(leaseOver(state), settings);
-  return input.name === "retry" ? giveUpSome(state, settings) : stay(state);
+  if (input.name !== "retry") return stay(state);
+  // Where votes were missing they may come meanwhile: then nothing has to be given up.
+  const votesMayHelp = !state.fenced && state.record !== undefined && !isAsynchronous(state.record);
+  return votesMayHelp ? beginRevoking(state, settings) : giveUpSome(state, settings);
 };
 
 const estimated: Handler<"estimated"> = (state, input, settings) => {
@@ -300,13 +303,16 @@ function blocked(state: FailoverState, settings: DecisionSettings): Decision {
 /** Asks everybody again: a vote given stands (the promise holds), the others may have come back. */
 const tryAgain: Handler<"timer"> = (state, input, settings) => {
   if (input.token !== claimEpoch(state)) return stay(state);
-  if (input.name === "lease") return stay({ ...state, fenced: true });
+  if (input.name === "lease") return stay(leaseOver(state));
   return input.name === "retry" ? beginRevoking(state, settings) : stay(state);
 };
 
+/** An operator's word that the incumbent is down for good is a fence, too: there may be nobody left who could confirm it. */
 const accepted: Handler<"accepted"> = (state, input, settings) => {
-  const acceptance = { by: input.by, reason: input.reason };
-  return state.phase === "blocked" ? weigh({ ...state, acceptance }, settings) : stay({ ...state, acceptance });
+  const reason = input.primaryIsDown ? `${input.reason} (says that the old primary is down)` : input.reason;
+  const next = { ...state, acceptance: { by: input.by, reason }, fenced: state.fenced || input.primaryIsDown };
+  if (state.phase === "blocked") return weigh(next, settings);
+  return state.phase === "fencing" ? giveUpSome(next, settings) : stay(next);
 };
 
 const opened: Handler<"opened"> = (state, input) =>
@@ -319,7 +325,7 @@ const keepVote: Handler<"vote"> = (state, input) => {
 };
 
 const keepLease: Handler<"timer"> = (state, input) =>
-  input.name === "lease" && input.token === claimEpoch(state) ? stay({ ...state, fenced: true }) : stay(state);
+  input.name === "lease" && input.token === claimEpoch(state) ? stay(leaseOver(state)) : stay(state);
 
 /** Where nothing of a claim is heard. */
 const QUIET: Omit<Row, "observed"> = {

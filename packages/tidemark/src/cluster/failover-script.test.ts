@@ -77,7 +77,7 @@ describe("the table of the decision", () => {
     { type: "timer", name: "lease", token: 2 },
     { type: "timer", name: "vote-wait", token: 2 },
     { type: "timer", name: "take-over", token: 1 },
-    { type: "accepted", by: "alice", reason: "" },
+    { type: "accepted", by: "alice", reason: "", primaryIsDown: false },
   ];
 
   it("has an answer to every input in every phase, with and without a record", () => {

@@ -102,7 +102,8 @@ export type Input =
   /** The primary of the record's epoch accepts writes. */
   | { readonly type: "opened"; readonly epoch: Epoch; readonly node: string }
   | { readonly type: "timer"; readonly name: TimerName; readonly token: number }
-  | { readonly type: "accepted"; readonly by: string; readonly reason: string };
+  /** An operator accepts the stated loss. `primaryIsDown`: and vouches that the incumbent acknowledges nothing any more. */
+  | { readonly type: "accepted"; readonly by: string; readonly reason: string; readonly primaryIsDown: boolean };
 
 export type InputType = Input["type"];
 

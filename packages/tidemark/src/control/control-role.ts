@@ -132,16 +132,12 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
       stores: Object.fromEntries(names.map((name) => [name, report(name)])),
       gateway: await askGateway(gateway),
     }),
-    accept: async (storeName, by, reason) => {
+    accept: async (storeName, acceptance) => {
+      const { by, reason, primaryIsDown } = acceptance;
       const state = coordinators.get(storeName)?.state;
-      await audit.append({
-        who: by,
-        action: "accept-loss",
-        subject: storeName,
-        reason,
-        facts: { phase: state?.phase ?? "unknown", bytes: state?.estimate?.bytes ?? null },
-      });
-      coordinators.get(storeName)?.accept(by, reason);
+      const facts = { phase: state?.phase ?? "unknown", bytes: state?.estimate?.bytes ?? null, primaryIsDown };
+      await audit.append({ who: by, action: "accept-loss", subject: storeName, reason, facts });
+      coordinators.get(storeName)?.accept(acceptance);
     },
   });
   await server.listen({ host: config.control.host, port: config.control.port });

@@ -26,7 +26,7 @@ export interface ControlParts {
   readonly metrics: ControlMetrics;
   readonly report: (store: string) => StoreReport;
   readonly status: () => Promise<unknown>;
-  readonly accept: (store: string, by: string, reason: string) => Promise<void>;
+  readonly accept: (store: string, acceptance: { by: string; reason: string; primaryIsDown: boolean }) => Promise<void>;
 }
 
 export function addControlRoutes(server: FastifyInstance, parts: ControlParts): void {
@@ -59,7 +59,8 @@ export function addControlRoutes(server: FastifyInstance, parts: ControlParts): 
   server.post<{ Params: { store: string } }>("/v1/stores/:store/accept-loss", async (request) => {
     const store = known(parts, request.params.store);
     const body = objectOf(request.body);
-    await parts.accept(store, textOf(body["by"], "by"), textOf(body["reason"], "reason"));
+    const primaryIsDown = body["primaryIsDown"] === true;
+    await parts.accept(store, { by: textOf(body["by"], "by"), reason: textOf(body["reason"], "reason"), primaryIsDown });
     return parts.report(store);
   });
 }

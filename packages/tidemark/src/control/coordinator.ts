@@ -73,8 +73,8 @@ export class Coordinator {
   }
 
   /** An operator accepts the stated loss; takes effect while the decision is blocked or revoking. */
-  accept(by: string, reason: string): FailoverState {
-    this.#input({ type: "accepted", by, reason });
+  accept(acceptance: { by: string; reason: string; primaryIsDown: boolean }): FailoverState {
+    this.#input({ type: "accepted", ...acceptance });
     return this.#state;
   }
 
@@ -173,6 +173,12 @@ export class Coordinator {
     this.#state = state;
     const event = this.#parts.history.follow(state);
     if (event !== undefined) this.#parts.onEvent(event, state.record);
+    if (state.phase === "blocked" && before.obstacle !== state.obstacle) {
+      this.#parts.logger.error(
+        { code: "TM-CLUSTER-BLOCKED", obstacle: state.obstacle, estimate: state.estimate },
+        "the failover is blocked",
+      );
+    }
     if (before.phase === "promoting" && state.phase === "opening")
       this.#reelectedMs = before.candidate?.incumbent === true ? this.#parts.clock.monotonicMs() : undefined;
     if (state.record !== before.record || state.phase !== before.phase) this.#publish();

@@ -3,9 +3,11 @@
 import type { Clock } from "@tidemark/kernel/clock";
 import { hasCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
-import type { ClusterRecord, StatedLoss } from "../cluster/cluster-record.ts";
+import type { ClusterRecord, StatedLoss, SynchronousSet } from "../cluster/cluster-record.ts";
 import type { FailoverState, Phase } from "../cluster/failover-state.ts";
 import type { LeaseStore } from "../cluster/lease-store.ts";
+import type { SetKind } from "../cluster/quorum.ts";
+import { kindOf } from "../cluster/quorum.ts";
 
 /** Events kept per store; older ones stand in the audit log. */
 export const MOST_EVENTS = 100;
@@ -23,6 +25,12 @@ export interface FailoverEvent {
   readonly loss?: StatedLoss;
 }
 
+const WORDS: Readonly<Record<SetKind, string>> = {
+  counted: "wait for another copy",
+  closed: "wait until there is another copy",
+  asynchronous: "return without another copy",
+};
+
 export class FailoverHistory {
   readonly #store: LeaseStore;
   readonly #key: string;
@@ -33,6 +41,8 @@ export class FailoverHistory {
   #writing: Promise<void> = Promise.resolve();
   #marks: { phase: Phase; atMs: number }[] = [];
   #from: ClusterRecord | undefined;
+  /** The last set that stood alone in the record. */
+  #settled: SynchronousSet | undefined;
   #last: { phase: Phase; record: ClusterRecord | undefined } = { phase: "unknown", record: undefined };
 
   constructor(options: { store: LeaseStore; storeName: string; clock: Clock; logger: Logger }) {
@@ -61,7 +71,7 @@ export class FailoverHistory {
   follow(state: FailoverState): FailoverEvent | undefined {
     const before = this.#last;
     this.#last = { phase: state.phase, record: state.record };
-    if (before.phase === state.phase) return undefined;
+    if (before.phase === state.phase) return this.#setChange(before.record, state.record);
     const atMs = this.#clock.monotonicMs();
     if (state.phase === "claiming" && (before.phase === "steady" || before.phase === "opening" || before.phase === "watching")) {
       this.#marks = [];
@@ -81,6 +91,15 @@ export class FailoverHistory {
         reason: state.obstacle ?? "",
       });
     return state.phase === "steady" && this.#from !== undefined ? this.#complete(state) : undefined;
+  }
+
+  /** A reign that goes from waiting for copies to not waiting, or back. */
+  #setChange(before: ClusterRecord | undefined, record: ClusterRecord | undefined): FailoverEvent | undefined {
+    if (before === undefined || record === undefined || before.epoch !== record.epoch || record.sets.length !== 1) return undefined;
+    const [was, is] = [this.#settled ?? before.sets[0], record.sets[0]];
+    this.#settled = is;
+    if (was === undefined || is === undefined || kindOf(was) === kindOf(is)) return undefined;
+    return this.#note({ kind: "set", atMs: this.#clock.wallMs(), epoch: record.epoch, reason: `commits ${WORDS[kindOf(is)]}` });
   }
 
   #complete(state: FailoverState): FailoverEvent | undefined {

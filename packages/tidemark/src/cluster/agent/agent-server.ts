@@ -31,9 +31,15 @@ export function addAgentRoutes(server: FastifyInstance, supervisor: NodeSupervis
     return known;
   });
   server.post("/revoke", async (request) => supervisor.revoke(epochOf(objectOf(request.body))));
-  server.post("/fence", async (request) => {
-    await supervisor.fence(epochOf(objectOf(request.body)));
-    return { fenced: true };
+  for (const path of ["/fence", "/demote"]) {
+    server.post(path, async (request) => {
+      await supervisor.fence(epochOf(objectOf(request.body)));
+      return { fenced: true };
+    });
+  }
+  server.post("/follow", async () => {
+    await supervisor.lookAgain();
+    return supervisor.status();
   });
   server.post("/promote", async (request) => {
     const body = objectOf(request.body);

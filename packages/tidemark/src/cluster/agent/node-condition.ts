@@ -9,6 +9,8 @@ export class NodeCondition {
   readonly #warnings: string[] = [];
   #state: NodeState = "starting";
   #detail: string | undefined;
+  /** What went wrong last, and in which state: shown while the same is tried again. */
+  #fault: { readonly state: NodeState; readonly detail: string } | undefined;
 
   constructor(logger: Logger, onChange: () => void) {
     this.#logger = logger;
@@ -28,7 +30,9 @@ export class NodeCondition {
     return this.#warnings;
   }
 
-  enter(state: NodeState, detail?: string): void {
+  enter(state: NodeState, given?: string): void {
+    if (state === "primary" || state === "standby") this.#fault = undefined;
+    const detail = given ?? (this.#fault?.state === state ? this.#fault.detail : undefined);
     const changed = this.#state !== state || this.#detail !== detail;
     this.#state = state;
     this.#detail = detail;
@@ -40,6 +44,7 @@ export class NodeCondition {
   /** A fault that does not change the state. */
   note(detail: string): void {
     this.#detail = detail;
+    this.#fault = { state: this.#state, detail };
     this.#onChange();
   }
 
@@ -48,4 +53,16 @@ export class NodeCondition {
     this.#warnings.push(warning);
     if (this.#warnings.length > MOST_WARNINGS) this.#warnings.shift();
   }
+}
+
+/** The most causes behind a fault that are told. */
+const MOST_CAUSES = 3;
+
+/** A fault with what caused it, in one line: an operator sees it in the status. */
+export function faultWords(error: unknown): string {
+  const words: string[] = [];
+  for (let cause = error; cause !== undefined && words.length <= MOST_CAUSES; cause = cause instanceof Error ? cause.cause : undefined) {
+    words.push((cause instanceof Error ? cause.message : String(cause)).split("\n")[0] ?? "");
+  }
+  return words.join(": ");
 }

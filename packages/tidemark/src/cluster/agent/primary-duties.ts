@@ -20,6 +20,13 @@ const CLEAR_MS = 5_000;
 /** A member that streams and is at most so far behind may become synchronous, bytes; the change itself waits for the rest. */
 const NEAR_BYTES = 67_108_864n;
 
+/** Roles and databases whose own setting of synchronous_commit is weaker than the cluster's. */
+const WEAK_COMMIT_SQL = `
+  SELECT concat_ws(' in ', nullif('role ' || coalesce(r.rolname, ''), 'role '), nullif('database ' || coalesce(d.datname, ''), 'database ')) AS who
+  FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+  WHERE EXISTS (SELECT 1 FROM unnest(s.setconfig) c WHERE c ~* '^synchronous_commit=(off|local|remote_write)$')
+  ORDER BY 1 LIMIT 10`;
+
 export class PrimaryDuties {
   readonly #node: PostgresNode;
   readonly #watch: RecordWatch;
@@ -32,6 +39,7 @@ export class PrimaryDuties {
   /** The highest position that a copy is known to have flushed, and since when the primary has been beyond it. */
   #covered = 0n;
   #beyondSinceMs: number | undefined;
+  readonly #told = new Set<string>();
 
   constructor(node: PostgresNode, watch: RecordWatch, options: { lease: ReignLease; warn: (warning: string) => void }) {
     this.#node = node;
@@ -114,13 +122,26 @@ export class PrimaryDuties {
     const here = facts.members.map((member) => member.identity);
     const kept = new Set([...here, ...record.sets.flatMap((set) => set.members.map((member) => member.identity))]);
     await this.#node.dropSlots(kept, here.map(identityPrefix));
+    await this.#auditRoles();
+  }
+
+  /** A role or database that sets synchronous_commit weaker acknowledges by itself (trap 19). Said once for each. */
+  async #auditRoles(): Promise<void> {
+    const weak = await this.#node.database.ask<{ who: string }>(WEAK_COMMIT_SQL, [], 2_000);
+    for (const { who } of weak) {
+      if (this.#told.has(who)) continue;
+      this.#told.add(who);
+      this.#warn(`${who} sets synchronous_commit below "on": its commits do not wait for another copy`);
+    }
   }
 
   async #endDoubles(members: readonly MemberStatus[]): Promise<void> {
     const ours = members.filter((member) => /_[0-9a-f]{32}$/.test(member.identity));
     const doubles = ours.filter((member) => ours.some((other) => other.identity === member.identity && other.pid !== member.pid));
+    for (const identity of new Set(doubles.map((double) => double.identity))) {
+      this.#warn(`two connections are called ${identity}; both were ended (R6)`);
+    }
     for (const double of doubles) {
-      this.#warn(`two connections are called ${double.identity}; both were ended (R6)`);
       await this.#node.database.ask("SELECT pg_terminate_backend($1)", [double.pid], 2_000);
     }
   }

@@ -9,7 +9,7 @@
 //   lose                     the next effect never arrives
 //   fire <timer>             a timer's time has come
 //   restart                  the coordinator dies; another begins
-//   accept <by>: <reason>    an operator accepts the stated loss
+//   accept[-down] <by>: <reason>   an operator accepts the stated loss [and vouches that the primary is down]
 //   loss bytes=<n> ms=<n>    what the registry will state
 import type { Epoch, Timeline } from "@tidemark/kernel/brands";
 import { parseLsn } from "@tidemark/kernel/lsn";
@@ -124,7 +124,13 @@ export class FailoverScript {
         this.#restart();
         return;
       case "accept":
-        this.#hear({ type: "accepted", by: (rest[0] ?? "").replace(":", ""), reason: rest.slice(1).join(" ") });
+      case "accept-down":
+        this.#hear({
+          type: "accepted",
+          by: (rest[0] ?? "").replace(":", ""),
+          reason: rest.slice(1).join(" "),
+          primaryIsDown: command === "accept-down",
+        });
         return;
       case "loss":
         this.#loss = { bytes: Number(options.get("bytes")), exposureMs: Number(options.get("ms")), reportAgeMs: 100 };
