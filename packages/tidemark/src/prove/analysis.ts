@@ -107,9 +107,10 @@ export function recoveryTime(
 export function lossFigure(verdict: Verdict, marks: Marks): Measured {
   const oldest = verdict.oldestLostAtMs;
   if (oldest === undefined) return { ms: 0, targetMs: TARGETS.rpoMs, method: "no acknowledged order is missing" };
-  // A loss is never shown as 0, also when its oldest was acknowledged after the fault.
+  if (oldest >= marks.faultBeganMs)
+    return { targetMs: TARGETS.rpoMs, method: "what is lost was acknowledged after the fault: no time before it measures that" };
   return {
-    ms: Math.max(1, marks.faultBeganMs - oldest),
+    ms: marks.faultBeganMs - oldest,
     targetMs: TARGETS.rpoMs,
     method: "from the acknowledgement of the oldest lost order to the fault",
   };
