@@ -62,7 +62,7 @@ const MOST_CAUSES = 3;
 export function faultWords(error: unknown): string {
   const words: string[] = [];
   for (let cause = error; cause !== undefined && words.length <= MOST_CAUSES; cause = cause instanceof Error ? cause.cause : undefined) {
-    words.push((cause instanceof Error ? cause.message : String(cause)).split("\n")[0] ?? "");
+    words.push((cause instanceof Error ? cause.message : JSON.stringify(cause)).split("\n")[0] ?? "");
   }
   return words.join(": ");
 }
