@@ -4,6 +4,8 @@ const LEVELS: Readonly<Record<number, string>> = { 10: "trace", 20: "debug", 30:
 
 /** The longest text of a fact that is shown. */
 const FACT_CHARACTERS = 120;
+/** The longest text of a fault: its cause stands at the end. */
+const FAULT_CHARACTERS = 500;
 
 /** A line of a role's log for people: time, role, level, message, facts. A line that is no JSON is shown as it is. */
 export function formatLogLine(line: string, options: { role: string | undefined; paint: Paint }): string {
@@ -28,11 +30,12 @@ export function formatLogLine(line: string, options: { role: string | undefined;
   for (const [key, value] of Object.entries(facts))
     parts.push(paint.dim(`${key}=${shorten(typeof value === "string" ? value : JSON.stringify(value))}`));
   const fault = err as { message?: string; code?: string } | undefined;
-  if (fault?.message !== undefined && fault.message !== msg) parts.push(paint.bad(shorten(`${fault.code ?? "error"}: ${fault.message}`)));
+  if (fault?.message !== undefined && fault.message !== msg)
+    parts.push(paint.bad(shorten(`${fault.code ?? "error"}: ${fault.message}`, FAULT_CHARACTERS)));
   return parts.join(" ");
 }
 
-function shorten(text: string | undefined): string {
+function shorten(text: string | undefined, most = FACT_CHARACTERS): string {
   const plain = text ?? "";
-  return plain.length > FACT_CHARACTERS ? `${plain.slice(0, FACT_CHARACTERS - 1)}…` : plain;
+  return plain.length > most ? `${plain.slice(0, most - 1)}…` : plain;
 }

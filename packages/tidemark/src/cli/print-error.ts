@@ -21,7 +21,8 @@ export function printError(error: unknown, terminal: Terminal, env: NodeJS.Proce
   if (error instanceof TidemarkError) {
     const [what, ...details] = error.message.split("\n");
     err(`${paint.bad("error:")} ${wrap(what ?? "", columns - 7, "  ")}`);
-    for (const line of details) err(line);
+    // Lines of a log or of the configuration have a form of their own.
+    for (const line of details) err(/^ {2}\S/.test(line) ? wrap(line, columns, "  ") : line);
     for (const cause of causesOf(error)) err(paint.dim(`  ${wrap(`because: ${cause}`, columns - 2, "    ")}`));
     err(`  ${paint.dim("code:")}  ${error.code}`);
     err(`  ${paint.dim("retry:")} ${wrap(RETRY_WORDS[error.retry], columns - 9, "         ")}`);

@@ -31,6 +31,8 @@ import { revoke } from "./revocation.ts";
 import { StandbyDuties } from "./standby-duties.ts";
 
 const RETRY_MS = 300; // after an action failed
+/** A first node is made from nothing again: a setup file that fails will not be mended within a moment. */
+const BOOTSTRAP_RETRY_MS = 3_000;
 
 export class NodeSupervisor {
   readonly #node: PostgresNode;
@@ -403,7 +405,7 @@ export class NodeSupervisor {
     const normal = hasCode(error, "TM-CLUSTER-NOT-READY") || hasCode(error, "TM-CLUSTER-LEASE-STORE-AWAY");
     this.#node.world.logger[normal ? "info" : "warn"]({ err: error }, "an action on the node failed; it is decided anew");
     this.#condition.note(message);
-    return RETRY_MS;
+    return hasCode(error, "TM-CLUSTER-BOOTSTRAP") ? BOOTSTRAP_RETRY_MS : RETRY_MS;
   }
 
   #kick(): void {
