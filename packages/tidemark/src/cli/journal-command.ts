@@ -67,7 +67,7 @@ function describeReport(report: VerifyReport, { paint, columns }: Terminal): str
   const say = (text: string): void => void lines.push(`  ${wrap(text, columns - 2, "    ")}`);
   say(`${report.directory}${report.open ? ", being written now" : ""}`);
   say(
-    `${report.records} records, ${report.oldest} to ${report.newest}, in ${report.segments} segments (${report.prepared} more prepared), ${report.bytes} bytes`,
+    `${counted(report.records, "record")}${report.records === 0 ? "" : `, ${report.oldest} to ${report.newest}`}, in ${counted(report.segments, "segment")} (${report.prepared} more prepared), ${counted(report.bytes, "byte")}`,
   );
   if (report.oldestAcceptedAtMs !== undefined) {
     say(
@@ -83,6 +83,10 @@ function describeReport(report: VerifyReport, { paint, columns }: Terminal): str
   }
   for (const damage of report.damage) say(`${bad("✗")} ${damage.message}`);
   return lines;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function rangeOf({ from, to, partition }: DumpFlags): { from?: bigint; upTo?: bigint; partition?: number } {
