@@ -191,7 +191,7 @@ class ApplierDesk {
 
   /** Resolves when no verdict of `store` is on its way into the journal. */
   async settled(store: string): Promise<void> {
-    await Promise.allSettled([...(this.#recording.get(store) ?? [])]);
+    await Promise.allSettled(this.#recording.get(store) ?? new Set<Promise<unknown>>());
   }
 
   hear(message: Exclude<FromApplier, { type: "state" }>, asker: AskingApplier): void {
