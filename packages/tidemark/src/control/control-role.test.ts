@@ -20,7 +20,10 @@ afterEach(() => rm(stateDir, { recursive: true, force: true }));
 function config(): Config {
   const plain = testConfig({ stateDir });
   const stores = Object.fromEntries(
-    Object.entries(plain.stores).map(([name, store]): [string, StoreConfig] => [name, { ...store, passwordFile: join(stateDir, "password") }]),
+    Object.entries(plain.stores).map(([name, store]): [string, StoreConfig] => [
+      name,
+      { ...store, passwordFile: join(stateDir, "password") },
+    ]),
   );
   return { ...plain, stores };
 }
@@ -32,7 +35,13 @@ test("control ends when its lease store has stopped after a fault, so that it is
   const file = new DatabaseSync(path);
   file.exec("INSERT INTO entry (key, value, revision) VALUES ('cluster/orders', 'cut of', 1)");
   file.close();
-  const running = runControlRole({ config: config(), logger: silentLogger, clock: systemClock, random: systemRandom, signal: AbortSignal.timeout(10_000) });
+  const running = runControlRole({
+    config: config(),
+    logger: silentLogger,
+    clock: systemClock,
+    random: systemRandom,
+    signal: AbortSignal.timeout(10_000),
+  });
   await expect(running).rejects.toMatchObject({ code: "TM-CLUSTER-LEASE-STORE-AWAY" });
 });
 
