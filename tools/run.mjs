@@ -16,7 +16,7 @@ const tasks = {
   lint: [[module_("oxlint/bin/oxlint"), "--type-aware", "--deny-warnings"]],
   format: [[module_("oxfmt/bin/oxfmt"), "."]],
   "format-check": [[module_("oxfmt/bin/oxfmt"), "--check", "."]],
-  knip: [[module_("knip/bin/knip.js")]],
+  knip: [[module_("knip/bin/knip.js"), "--no-config-hints"]],
   test: [[module_("vitest/vitest.mjs"), "run"]],
   bench: [[...source, "benchmarks/main.ts"]],
   "error-docs": [[...source, "tools/generate-error-docs.ts"]],
