@@ -19,6 +19,8 @@ export interface NodeFacts {
   readonly startupWait?: string;
   readonly members: readonly MemberStatus[];
   readonly timeline: Timeline;
+  /** `synchronous_standby_names`, empty when commits wait for nobody. */
+  readonly standbyNames: string;
   readonly systemIdentifier: SystemIdentifier;
 }
 
@@ -32,6 +34,7 @@ const FACTS_SQL = `
     (SELECT a.wait_event FROM pg_stat_activity a WHERE a.backend_type = 'startup') AS "startupWait",
     CASE WHEN r.recovering THEN coalesce((SELECT w.received_tli FROM pg_stat_wal_receiver w WHERE w.status = 'streaming'), 0)
       ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
+    current_setting('synchronous_standby_names') AS "standbyNames",
     (SELECT s.system_identifier::text FROM pg_control_system() s) AS "systemIdentifier",
     CASE WHEN r.recovering THEN '[]'::json ELSE (SELECT coalesce(json_agg(json_build_object('identity', m.application_name, 'pid', m.pid, 'state', m.state,
       'syncState', m.sync_state, 'syncPriority', m.sync_priority, 'flushLsn', m.flush_lsn::text, 'replayLsn', m.replay_lsn::text)), '[]'::json)

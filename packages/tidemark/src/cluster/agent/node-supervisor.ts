@@ -74,6 +74,7 @@ export class NodeSupervisor {
       leaseMs: store.failover.leaseMs,
       // Also while it starts: it must not come up after the lease has ended.
       isWriting: () => node.server.pid !== undefined && this.#probe.last?.facts.inRecovery !== true,
+      waitsForNobody: () => this.#probe.last?.facts.standbyNames === "",
       end: () => this.#endReign("the lease could not be renewed (R5)"),
     });
     this.#primary = new PrimaryDuties(node, this.#watch, { lease: this.#lease, warn: (warning) => this.#condition.warn(warning) });
@@ -328,7 +329,8 @@ export class NodeSupervisor {
     try {
       await this.#node.startStandby(upstream);
     } catch (error) {
-      if (!this.#standby.startFailed() || record === undefined || record.claim !== undefined) throw error;
+      // A node that follows nobody may be the one whose promotion is recorded: nobody else need have what it has.
+      if (!follow || !this.#standby.startFailed() || record === undefined || record.claim !== undefined) throw error;
       // A standby's data can be had again; an operator finds the old one aside.
       const aside = await this.#node.putAside(record.epoch);
       this.#condition.warn(`the standby did not start and is cloned again; its data lies in ${aside}`);

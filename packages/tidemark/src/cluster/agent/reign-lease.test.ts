@@ -1,85 +1,70 @@
-import type { Epoch } from "@tidemark/kernel/brands";
-import { silentLogger } from "@tidemark/kernel/logger";
 import { ManualClock } from "@tidemark/kernel/testing/manual-clock";
-import { afterEach, describe, expect, it } from "vitest";
-import type { ClusterRecord } from "../cluster-record.ts";
-import { recordKey } from "../cluster-record.ts";
-import { ASYNCHRONOUS_SET } from "../quorum.ts";
-import { RecordWatch } from "../record-watch.ts";
-import { SimulatedLeaseStore } from "../simulated/simulated-lease-store.ts";
+import { describe, expect, it } from "vitest";
+import type { RecordWatch, Seen } from "../record-watch.ts";
 import { sampleRecord } from "../testing/sample-record.ts";
 import { ReignLease } from "./reign-lease.ts";
 
-let stop = new AbortController();
-afterEach(() => {
-  stop.abort();
-  stop = new AbortController();
-});
+const LEASE_MS = 5_000;
 
-async function reigning(
-  record: ClusterRecord,
-): Promise<{ clock: ManualClock; store: SimulatedLeaseStore; watch: RecordWatch; ended: () => number }> {
+/** What is known of the record, what PostgreSQL does, and whether it was ended. */
+function leaseOf(
+  seen: Seen | undefined,
+  postgres: { writing: boolean; alone: boolean },
+): { clock: ManualClock; ends: () => number; stop: () => void } {
   const clock = new ManualClock();
-  const store = new SimulatedLeaseStore(clock);
-  await store.compareAndSet(recordKey("orders"), 0, record);
-  const watch = new RecordWatch({ store, storeName: "orders", clock, logger: silentLogger, onChange: () => undefined });
-  let endedMs = -1;
+  let ends = 0;
+  const watch = { seen, confirm: () => Promise.reject(new Error("the lease store is away")) };
   const lease = new ReignLease({
-    watch,
+    watch: watch as unknown as RecordWatch,
     clock,
-    node: "a",
-    leaseMs: 5_000,
-    isWriting: () => endedMs < 0,
-    end: async () => {
-      endedMs = clock.monotonicMs();
+    node: "pg1",
+    leaseMs: LEASE_MS,
+    isWriting: () => postgres.writing,
+    waitsForNobody: () => postgres.alone,
+    end: () => {
+      ends++;
+      postgres.writing = false;
+      return Promise.resolve();
     },
   });
-  lease.renew(await watch.confirm());
+  const stop = new AbortController();
   void lease.run(stop.signal);
-  return { clock, store, watch, ended: () => endedMs };
+  return { clock, ends: () => ends, stop: () => stop.abort(new Error("the test is over")) };
 }
 
-const asynchronous = sampleRecord({ sets: [ASYNCHRONOUS_SET] });
+const recordOf = (required: number): Seen => ({
+  record: { ...sampleRecord(), primary: "pg1", sets: [{ members: required === 0 ? [] : [{ node: "pg2", identity: "pg2_x" }], required }] },
+  revision: 1,
+});
 
 describe("the lease of a reign (R5)", () => {
-  it("is renewed by every read that shows the reign and no claim", async () => {
-    const it = await reigning(asynchronous);
-    await it.clock.advance(60_000);
-    expect(it.ended()).toBe(-1);
+  it("ends an asynchronous primary that cannot renew it", async () => {
+    const run = leaseOf(recordOf(0), { writing: true, alone: true });
+    await run.clock.advance(LEASE_MS);
+    expect(run.ends()).toBe(1);
+    run.stop();
   });
 
-  it("ends PostgreSQL before it runs out when the lease store is away", async () => {
-    const it = await reigning(asynchronous);
-    await it.clock.advance(10_000);
-    it.store.faults.push(...Array.from({ length: 1_000 }, () => "away" as const));
-    await it.clock.advance(10_000);
-    // The last renewal was sent at 10 s at the latest.
-    expect(it.ended()).toBeGreaterThan(10_000);
-    expect(it.ended()).toBeLessThan(15_000);
+  it("stops nobody whose commits wait for a member: there the revocation is the fence", async () => {
+    const run = leaseOf(recordOf(1), { writing: true, alone: false });
+    await run.clock.advance(LEASE_MS * 4);
+    expect(run.ends()).toBe(0);
+    run.stop();
   });
 
-  it("is not renewed once a claim is open", async () => {
-    const it = await reigning(asynchronous);
-    const entry = await it.store.read(recordKey("orders"));
-    await it.store.compareAndSet(recordKey("orders"), entry?.revision ?? 0, {
-      ...asynchronous,
-      claim: { epoch: 2 as Epoch, coordinator: "c", reason: "", claimedAtMs: 0 },
-    });
-    await it.clock.advance(5_000);
-    expect(it.ended()).toBeGreaterThan(0);
-    expect(it.ended()).toBeLessThan(5_000);
+  it("ends an adopted primary that acknowledges alone when the store has not said a word for a lease's time", async () => {
+    const run = leaseOf(undefined, { writing: true, alone: true });
+    await run.clock.advance(LEASE_MS * 0.8);
+    expect(run.ends()).toBe(0);
+    await run.clock.advance(LEASE_MS * 0.2);
+    expect(run.ends()).toBe(1);
+    run.stop();
   });
 
-  it("matters nothing where a commit waits for another copy", async () => {
-    const it = await reigning(sampleRecord());
-    it.store.faults.push(...Array.from({ length: 1_000 }, () => "away" as const));
-    await it.clock.advance(60_000);
-    expect(it.ended()).toBe(-1);
-  });
-
-  it("matters nothing to a node that does not reign", async () => {
-    const it = await reigning({ ...asynchronous, primary: "s" });
-    await it.clock.advance(60_000);
-    expect(it.ended()).toBe(-1);
+  it("leaves an adopted primary whose commits wait for a member alone", async () => {
+    const run = leaseOf(undefined, { writing: true, alone: false });
+    await run.clock.advance(LEASE_MS * 4);
+    expect(run.ends()).toBe(0);
+    run.stop();
   });
 });

@@ -18,16 +18,23 @@ export class ReignLease {
   readonly #node: string;
   readonly #leaseMs: number;
   readonly #isWriting: () => boolean;
+  readonly #waitsForNobody: () => boolean;
+  readonly #startedMs: number;
   readonly #end: () => Promise<void>;
   #renewedMs: number | undefined;
 
-  /** @param options.isWriting whether PostgreSQL runs here and is not known to be a standby. @param options.end stops it, at once. */
+  /**
+   * @param options.isWriting whether PostgreSQL runs here and is not known to be a standby.
+   * @param options.waitsForNobody whether its own settings let commits return alone: what counts while no record is known.
+   * @param options.end stops it, at once.
+   */
   constructor(options: {
     watch: RecordWatch;
     clock: Clock;
     node: string;
     leaseMs: number;
     isWriting: () => boolean;
+    waitsForNobody: () => boolean;
     end: () => Promise<void>;
   }) {
     this.#watch = options.watch;
@@ -35,6 +42,8 @@ export class ReignLease {
     this.#node = options.node;
     this.#leaseMs = options.leaseMs;
     this.#isWriting = options.isWriting;
+    this.#waitsForNobody = options.waitsForNobody;
+    this.#startedMs = options.clock.monotonicMs();
     this.#end = options.end;
   }
 
@@ -58,7 +67,11 @@ export class ReignLease {
 
   get #matters(): boolean {
     const record = this.#watch.seen?.record;
-    return this.#isMine(record) && isAsynchronous(record) && this.#isWriting();
+    if (!this.#isWriting()) return false;
+    if (record !== undefined) return this.#isMine(record) && isAsynchronous(record);
+    // An agent that adopted a primary while the lease store is away: PostgreSQL says what it does, and one lease's time is
+    // all that it gets without a word from the store.
+    return this.#waitsForNobody() && this.#clock.monotonicMs() - this.#startedMs >= this.#leaseMs * LEASE_PART_USED;
   }
 
   async #renewOn(signal: AbortSignal): Promise<void> {
