@@ -95,12 +95,18 @@ describe("the binaries", () => {
     const home = await realpath(await mkdtemp(join(tmpdir(), "tidemark-home-")));
     const native = join(home, "clone", "node_modules", "package", "native");
     await copyWithoutLinks(NATIVE, native);
+    await cp(join(dirname(NATIVE), "package.json"), join(dirname(native), "package.json"));
+    const again = join(home, "another-clone", "native");
+    await copyWithoutLinks(NATIVE, again);
+    await cp(join(dirname(NATIVE), "package.json"), join(dirname(again), "package.json"));
     await chmod(home, 0o700);
     const copies = join(folder, "copies");
     let place: string | undefined;
     try {
       const found = await Promise.all(Array.from({ length: 3 }, () => usableBinaries(native, user, [copies])));
       for (const { postgres: path } of found) expect(path.startsWith(copies)).toBe(true);
+      // Another install of the same release shares the copy.
+      expect((await usableBinaries(again, user, [copies])).postgres).toBe(found[0]?.postgres);
       expect(await readdir(copies)).toHaveLength(1);
       const reached = await reachablePlace(join(home, "clone", ".tidemark"), user);
       place = reached.path;

@@ -144,8 +144,7 @@ function inside(root: string, path: string): string {
 /** Copies the native tree to where `user` can reach it; the copy is complete or absent, and reused when it is there. */
 async function copyNative(native: string, to: { user: PostgresUser; places: readonly string[] }): Promise<string> {
   const { user, places } = to;
-  const facts = await stat(join(native, "bin", "postgres"));
-  const mark = createHash("sha256").update(`${native}\0${facts.size}\0${facts.mtimeMs}\0${facts.ino}`).digest("hex").slice(0, 16);
+  const mark = await markOf(native);
   const faults: string[] = [];
   for (const base of places) {
     const folder = join(base, `postgres-${mark}`);
@@ -169,6 +168,18 @@ async function copyNative(native: string, to: { user: PostgresUser; places: read
     "TM-PG-BINARIES",
     `found no place for a copy of PostgreSQL that user ${user.name} can reach: ${faults.join("; ")}`,
   );
+}
+
+/**
+ * Names a copy by the release that it is of: every install of one release shares it, and installing again leaves no
+ * other behind. Where the package does not say, by the file itself.
+ */
+async function markOf(native: string): Promise<string> {
+  const { size, mtimeMs, ino } = await stat(join(native, "bin", "postgres"));
+  const text = await readFile(join(dirname(native), "package.json"), "utf8").catch(() => "{}");
+  const { name, version } = JSON.parse(text) as { name?: string; version?: string };
+  const release = name === undefined || version === undefined ? `${native}\0${mtimeMs}\0${ino}` : `${name}\0${version}`;
+  return createHash("sha256").update(`${release}\0${size}`).digest("hex").slice(0, 16);
 }
 
 function copyPlaces(user: PostgresUser): string[] {
