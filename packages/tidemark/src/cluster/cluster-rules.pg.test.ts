@@ -249,6 +249,8 @@ describe("the set of a primary", () => {
     let blockedMs = 0;
     let count = 0;
     const beganMs = Date.now();
+    // It returns once the policy has gone on without the standby; until then commits wait for another reason than the bound.
+    await sql`INSERT INTO orders (id, note) VALUES (${++count}, 'exposed')`;
     while (blockedMs === 0 && Date.now() - beganMs < 20_000) {
       const outcome = await Promise.race([
         sql`INSERT INTO orders (id, note) VALUES (${++count}, 'exposed')`.then(() => "returned"),
