@@ -13,14 +13,24 @@ export const TEST_TOKEN = "test-token";
 export const READ_TOKEN = "read-token";
 const OTHER_TOKEN = "other-token";
 
+/** Where nothing can be made, also by root: a test that needs files names a folder of its own. */
+const NOWHERE = "/dev/null/nowhere";
+
 const store: StoreConfig = {
   kind: "postgresql",
   database: "shop",
   user: "shop",
-  passwordFile: "/nowhere/password",
+  passwordFile: `${NOWHERE}/password`,
   setup: [],
   nodes: [
-    { name: "pg1", host: "127.0.0.1", port: 1, agent: { host: "127.0.0.1", port: 2 }, dataDir: "/nowhere/pg1", domain: { machine: "m1" } },
+    {
+      name: "pg1",
+      host: "127.0.0.1",
+      port: 1,
+      agent: { host: "127.0.0.1", port: 2 },
+      dataDir: `${NOWHERE}/pg1`,
+      domain: { machine: "m1" },
+    },
   ],
   required: 0,
   policy: { kind: "available" },
@@ -52,14 +62,15 @@ export function testConfig(
     journal?: Partial<Config["journal"]>;
   } = {},
 ): Config {
-  const stateDir = changes.stateDir ?? "/nowhere";
+  const stateDir = changes.stateDir ?? NOWHERE;
+  const ownStore = { ...store, passwordFile: `${stateDir}/orders.password` };
   return {
     version: 1,
     name: "test",
-    file: "/nowhere/tidemark.yaml",
+    file: `${NOWHERE}/tidemark.yaml`,
     stateDir,
     services: changes.services ?? {},
-    stores: { orders: store, ledger: { ...store, acknowledge: "applied" } },
+    stores: { orders: ownStore, ledger: { ...ownStore, acknowledge: "applied" } },
     journal: {
       kind: "embedded",
       directory: `${stateDir}/journal`,
