@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,6 +22,8 @@ const children: ChildProcess[] = [];
 
 beforeEach(async () => {
   stateDir = await mkdtemp(join(tmpdir(), "tidemark-supervisor-"));
+  // As root, data would go elsewhere if PostgreSQL's user could not get here, and stay there.
+  await chmod(stateDir, 0o755);
   diary = join(stateDir, "diary");
 });
 afterEach(async () => {
