@@ -1,6 +1,6 @@
 // `npm run bench`: measures Tidemark beside what people use today, in one run, on one disk, with fsync on. docs/benchmarks.md
 // says how and keeps the last run.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readOptions, USAGE, type BenchOptions } from "./bench-options.ts";
@@ -63,6 +63,8 @@ async function main(): Promise<number> {
     return 0;
   }
   const folder = mkdtempSync(join(options.dir, "tidemark-bench-"));
+  // PostgreSQL's user must be able to enter it, or its data would be put elsewhere and stay behind.
+  chmodSync(folder, 0o711);
   try {
     const report = await measure(options, folder);
     const text = renderReport(report);
