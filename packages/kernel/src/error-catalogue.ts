@@ -8,6 +8,7 @@ import { platformErrors } from "./error-codes/platform.ts";
 import { postgresErrors } from "./error-codes/postgres.ts";
 import { proofErrors } from "./error-codes/proof.ts";
 import { proveErrors } from "./error-codes/prove.ts";
+import { vaultServingErrors } from "./error-codes/vault-serving.ts";
 
 const catalogue = {
   ...applierErrors,
@@ -19,6 +20,7 @@ const catalogue = {
   ...postgresErrors,
   ...proofErrors,
   ...proveErrors,
+  ...vaultServingErrors,
 };
 
 /** A code of the catalogue: `TM-<AREA>-<WHAT>`. Codes are never renamed or reused. */
