@@ -372,20 +372,26 @@ export class EmbeddedServer {
   async #killProcesses(postmaster: number | undefined): Promise<void> {
     const { clock } = this.options;
     const deadlineMs = clock.monotonicMs() + KILL_TIMEOUT_MS;
+    const known = new Set<number>();
     if (postmaster !== undefined && this.#postmaster?.exit === undefined) {
       // Found before it is killed: where there is no /proc, its children cannot be told afterwards.
       const family = await postgresProcesses(this.dataDir, postmaster);
+      for (const pid of family) known.add(pid);
       signalProcess(postmaster, "SIGKILL");
       for (const pid of family) signalProcess(pid, "SIGKILL");
     }
     for (;;) {
-      const left = await postgresProcesses(this.dataDir, undefined);
+      // A process that is ending has no working directory any more, but is not gone yet: those seen before are asked for by their id.
+      for (const pid of known) if ((await processState(pid)) === "gone") known.delete(pid);
+      const found = await postgresProcesses(this.dataDir, undefined);
+      for (const pid of found) known.add(pid);
+      const left = [...known];
       if (left.length === 0) return;
       if (clock.monotonicMs() > deadlineMs)
         throw new TidemarkError("TM-PG-STOP", `processes ${left.join(", ")} of ${this.dataDir} survive SIGKILL`, {
           details: { count: left.length },
         });
-      for (const pid of left) signalProcess(pid, "SIGKILL");
+      for (const pid of found) signalProcess(pid, "SIGKILL");
       await sleep(clock, POLL_MS);
     }
   }
