@@ -38,10 +38,12 @@ export class CommitLoad {
   /** Acknowledged rows that are not on `node`. */
   async missingOn(node: string): Promise<number[]> {
     const sql = await this.#stack.connect(node);
+    // Before the rows are read: what is acknowledged meanwhile is not in this snapshot.
+    const acknowledged = [...this.acknowledged];
     try {
       const rows = await sql<{ id: string }[]>`SELECT id::text FROM orders`;
       const there = new Set(rows.map((row) => Number(row.id)));
-      return [...this.acknowledged].filter((id) => !there.has(id));
+      return acknowledged.filter((id) => !there.has(id));
     } finally {
       await sql.end({ timeout: 0 });
     }
