@@ -4,11 +4,13 @@ import { clusterErrors } from "./error-codes/cluster.ts";
 import { configErrors } from "./error-codes/config.ts";
 import { gatewayErrors } from "./error-codes/gateway.ts";
 import { journalErrors } from "./error-codes/journal.ts";
+import { objectStoreErrors } from "./error-codes/object-store.ts";
 import { platformErrors } from "./error-codes/platform.ts";
 import { postgresErrors } from "./error-codes/postgres.ts";
 import { proofErrors } from "./error-codes/proof.ts";
 import { proveErrors } from "./error-codes/prove.ts";
 import { vaultServingErrors } from "./error-codes/vault-serving.ts";
+import { vaultSealingErrors } from "./error-codes/vault-sealing.ts";
 
 const catalogue = {
   ...applierErrors,
@@ -16,11 +18,13 @@ const catalogue = {
   ...configErrors,
   ...gatewayErrors,
   ...journalErrors,
+  ...objectStoreErrors,
   ...platformErrors,
   ...postgresErrors,
   ...proofErrors,
   ...proveErrors,
   ...vaultServingErrors,
+  ...vaultSealingErrors,
 };
 
 /** A code of the catalogue: `TM-<AREA>-<WHAT>`. Codes are never renamed or reused. */
