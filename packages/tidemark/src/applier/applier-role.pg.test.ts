@@ -102,6 +102,7 @@ describe("the applier's process", () => {
           user: primary.connection.user,
           passwordFile: join(folder, "password"),
           nodes: [],
+          vaults: [],
           required: 0,
         },
       },

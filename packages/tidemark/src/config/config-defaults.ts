@@ -1,7 +1,5 @@
 // From the file as written to the configuration as used: defaults, milliseconds, bytes, absolute paths.
 import { dirname, join, resolve } from "node:path";
-import { assert } from "@tidemark/kernel/errors";
-import { parseDuration } from "@tidemark/kernel/duration";
 import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
 import type {
   Config,
@@ -14,45 +12,12 @@ import type {
   StoreConfig,
   SynchronousPolicy,
 } from "./config.ts";
-import type {
-  AddressText,
-  CommandFile,
-  ConfigFile,
-  DurationText,
-  GatewayFile,
-  JournalFile,
-  NodeFile,
-  ServiceFile,
-  SizeText,
-  StoreFile,
-} from "./config-file.ts";
-import { isLoopback, parseAddress, type ListenAddress } from "./listen-address.ts";
-import { parseSize } from "./size.ts";
-
-/** The machine's name in failure domains when nothing else is known: loopback addresses lie on this machine. */
-const THIS_MACHINE = "localhost";
+import type { AddressText, CommandFile, ConfigFile, GatewayFile, JournalFile, NodeFile, ServiceFile, StoreFile } from "./config-file.ts";
+import { addressOf, domainAt, durationMs, pathOf, sizeBytes, THIS_MACHINE, type Places } from "./config-values.ts";
+import { completeVault, partialEveryMs } from "./vault-defaults.ts";
 
 const DEFAULT_GATEWAY = "127.0.0.1:7400";
 const DEFAULT_CONTROL = "127.0.0.1:7401";
-
-/** Milliseconds of a duration that fits the schema. */
-export function durationMs(value: DurationText | undefined, byDefault: string): number {
-  const given = value ?? byDefault;
-  return typeof given === "number" ? given : parseDuration(given);
-}
-
-/** Bytes of a size that fits the schema. */
-export function sizeBytes(value: SizeText | undefined, byDefault: string): number {
-  const given = value ?? byDefault;
-  return typeof given === "number" ? given : parseSize(given);
-}
-
-/** The address of a text that was checked before. */
-function addressOf(value: AddressText): ListenAddress {
-  const address = parseAddress(value);
-  assert(address !== undefined, `the address ${value} was checked`);
-  return address;
-}
 
 /**
  * Fills in what the file leaves out. `written` fits the schema and the rules. Paths are resolved against the folder of
@@ -69,22 +34,12 @@ export function completeConfig(written: ConfigFile, file: string, stateDir?: str
     file,
     stateDir: state,
     services: mapValues(written.services, completeService),
-    stores: mapValues(written.stores, (store, name) => completeStore(store, name, places)),
+    stores: mapValues(written.stores, (store, name) => completeStore(store, { name, services: written.services }, places)),
     journal: completeJournal(written.journal ?? {}, places),
     gateway: completeGateway(written.gateway ?? {}, places),
     control: { ...control, internalTokenFile: pathOf(written.control?.internalTokenFile, join("secrets", "internal.token"), places) },
     commands: mapValues(written.commands ?? {}, completeCommand),
   };
-}
-
-interface Places {
-  /** Folder of tidemark.yaml. */
-  readonly folder: string;
-  readonly state: string;
-}
-
-function pathOf(given: string | undefined, inState: string, places: Places): string {
-  return given === undefined ? join(places.state, inState) : resolve(places.folder, given);
 }
 
 function mapValues<From, To>(record: Readonly<Record<string, From>>, change: (value: From, name: string) => To): Record<string, To> {
@@ -105,12 +60,22 @@ function completeService(service: ServiceFile): ServiceConfig {
   };
 }
 
-/** How many copies a store requires when its file does not say. */
-export function defaultRequired(store: StoreFile): number {
-  return Object.keys(store.nodes).length > 1 ? 1 : 0;
+/** How many copies besides the primary can be waited for: the other nodes, and the vaults that may be synchronous. */
+export function otherCopies(store: StoreFile): number {
+  return Object.keys(store.nodes).length - 1 + Object.values(store.vaults ?? {}).filter((vault) => vault.synchronous ?? true).length;
 }
 
-function completeStore(store: StoreFile, name: string, places: Places): StoreConfig {
+/** How many copies a store requires when its file does not say: two where it has them, so that no single loss loses a commit (R7). */
+export function defaultRequired(store: StoreFile): number {
+  return Math.min(2, otherCopies(store));
+}
+
+function completeStore(
+  store: StoreFile,
+  about: { readonly name: string; readonly services: ConfigFile["services"] },
+  places: Places,
+): StoreConfig {
+  const { name, services } = about;
   const sqlName = name.replaceAll("-", "_");
   return {
     kind: "postgresql",
@@ -119,6 +84,9 @@ function completeStore(store: StoreFile, name: string, places: Places): StoreCon
     passwordFile: pathOf(store.passwordFile, join("secrets", `${name}.password`), places),
     setup: (store.setup ?? []).map((file) => resolve(places.folder, file)),
     nodes: Object.entries(store.nodes).map(([node, written]) => completeNode(written, node, places)),
+    vaults: Object.entries(store.vaults ?? {}).map(([vault, written]) =>
+      completeVault(written, { store: name, name: vault, partialEveryMs: partialEveryMs(services, name) }, places),
+    ),
     required: store.required ?? defaultRequired(store),
     policy: completePolicy(store.policy),
     failover: {
@@ -138,8 +106,7 @@ function completePolicy(policy: StoreFile["policy"]): SynchronousPolicy {
 
 /** The failure domain of a node: what is stated, else its name as the process and its host as the machine. */
 export function nodeDomain(node: NodeFile, name: string): FailureDomain {
-  const { host } = addressOf(node.address);
-  return { process: name, machine: isLoopback(host) ? THIS_MACHINE : host, ...node.domain };
+  return domainAt(node.address, name, node.domain);
 }
 
 function completeNode(node: NodeFile, name: string, places: Places): NodeConfig {
@@ -205,10 +172,13 @@ export function listeners(written: ConfigFile): { path: (string | number)[]; wha
     { path: ["gateway", "listen"], what: "the gateway", text: written.gateway?.listen ?? DEFAULT_GATEWAY },
     { path: ["control", "listen"], what: "control", text: written.control?.listen ?? DEFAULT_CONTROL },
   ];
-  for (const [store, { nodes }] of Object.entries(written.stores)) {
+  for (const [store, { nodes, vaults }] of Object.entries(written.stores)) {
     for (const [node, { address, agent }] of Object.entries(nodes)) {
       found.push({ path: ["stores", store, "nodes", node, "address"], what: `PostgreSQL ${node}`, text: address });
       found.push({ path: ["stores", store, "nodes", node, "agent"], what: `the agent of ${node}`, text: agent });
+    }
+    for (const [vault, { listen }] of Object.entries(vaults ?? {})) {
+      found.push({ path: ["stores", store, "vaults", vault, "listen"], what: `the vault ${vault}`, text: listen });
     }
   }
   return found;

@@ -37,6 +37,7 @@ export interface StoreFile {
   readonly passwordFile?: string;
   readonly setup?: readonly string[];
   readonly nodes: Readonly<Record<string, NodeFile>>;
+  readonly vaults?: Readonly<Record<string, VaultFile>>;
   readonly required?: number;
   readonly policy?: "never-lose" | "available" | { readonly bounded: DurationText };
   readonly failover?: { readonly suspectAfter?: DurationText; readonly lease?: DurationText; readonly probe?: DurationText };
@@ -50,6 +51,54 @@ export interface NodeFile {
   readonly dataDir?: string;
   readonly domain?: FailureDomain;
 }
+
+export interface VaultFile {
+  readonly listen: AddressText;
+  readonly directory?: string;
+  readonly domain?: FailureDomain;
+  readonly synchronous?: boolean;
+  readonly keepLocal?: SizeText;
+  readonly archive?: ArchiveFile;
+}
+
+export interface ArchiveFile {
+  readonly stores: Readonly<Record<string, ObjectStoreFile>>;
+  readonly compression?: { readonly level?: number };
+  readonly encryption: "none" | { readonly key: KeyFile; readonly formerKeys?: readonly KeyFile[] };
+  readonly partialEvery?: DurationText;
+}
+
+/** Exactly one of them. */
+export interface KeyFile {
+  readonly file?: string;
+  readonly environment?: string;
+  readonly awsKms?: {
+    readonly keyId: string;
+    readonly region: string;
+    readonly endpoint?: string;
+    readonly credentials?: AwsCredentialsFile;
+  };
+}
+
+/** Exactly one of `file` and `environment`. */
+export interface AwsCredentialsFile {
+  readonly file?: string;
+  readonly environment?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+}
+
+export type ObjectStoreFile =
+  | { readonly kind: "folder"; readonly directory: string }
+  | {
+      readonly kind: "s3";
+      readonly bucket: string;
+      readonly prefix?: string;
+      readonly region: string;
+      readonly endpoint?: string;
+      readonly pathStyle?: boolean;
+      readonly credentials?: AwsCredentialsFile;
+      readonly lock?: { readonly mode: "governance" | "compliance"; readonly for: DurationText };
+      readonly serverSideEncryption?: "AES256" | { readonly awsKms: { readonly keyId?: string } };
+    };
 
 export interface JournalFile {
   readonly kind?: "embedded";

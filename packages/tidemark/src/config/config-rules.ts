@@ -3,10 +3,12 @@ import { weakerThanObjectives } from "../gateway/durability-rule.ts";
 import { FAILURE_DOMAIN_KINDS, type Scenario } from "../objectives/failure-domain.ts";
 import type { Config } from "./config.ts";
 import { checkCommand, unknownStore } from "./command-rules.ts";
-import { defaultRequired, durationMs, listeners, nodeDomain, sizeBytes } from "./config-defaults.ts";
+import { defaultRequired, listeners, nodeDomain, otherCopies } from "./config-defaults.ts";
 import type { ConfigFile, ServiceFile, StoreFile } from "./config-file.ts";
 import type { ConfigPath, Finding } from "./config-problem.ts";
+import { domainAt, durationMs, sizeBytes } from "./config-values.ts";
 import { collide, isLoopback, parseAddress } from "./listen-address.ts";
+import { checkArchivePlaces, checkVault } from "./vault-rules.ts";
 
 const MIB = 1_048_576;
 
@@ -49,7 +51,7 @@ export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
   if (storesSound && isSound("gateway") && isSound("control")) findings.push(...checkListeners(file));
   if (isSound("journal")) findings.push(...checkJournal(file));
   if (isSound("gateway")) findings.push(...checkGateway(file));
-  if (storesSound) findings.push(...checkNodeNames(file));
+  if (storesSound) findings.push(...checkNodeNames(file), ...checkArchivePlaces(file));
   for (const [name, store] of entriesOf(file.stores)) if (isSound("stores", name)) findings.push(...checkStore(store, ["stores", name]));
   const stores = entriesOf(file.stores).map(([name]) => name);
   for (const [name, service] of entriesOf(file.services)) {
@@ -97,22 +99,29 @@ function checkListeners(file: ConfigFile): Finding[] {
   return findings;
 }
 
-/** A node is named on its own (`tidemark agent --node pg1`), so its name is one of the whole deployment. */
+/**
+ * A node is named on its own (`tidemark agent --node pg1`), so its name is one of the whole deployment. A vault is a member
+ * of the synchronous set under its name as nodes are, so the two share their names.
+ */
 function checkNodeNames(file: ConfigFile): Finding[] {
   const findings: Finding[] = [];
-  const seen = new Map<string, string>();
-  for (const [store, { nodes }] of Object.entries(file.stores)) {
-    for (const node of Object.keys(nodes)) {
-      const other = seen.get(node);
+  const seen = new Map<string, { store: string; what: string }>();
+  for (const [store, { nodes, vaults = {} }] of Object.entries(file.stores)) {
+    const named = [
+      ...Object.keys(nodes).map((name) => ({ key: "nodes", what: "node", name })),
+      ...Object.keys(vaults).map((name) => ({ key: "vaults", what: "vault", name })),
+    ];
+    for (const { key, what, name } of named) {
+      const other = seen.get(name);
       if (other !== undefined)
         findings.push({
-          path: ["stores", store, "nodes", node],
+          path: ["stores", store, key, name],
           at: "key",
           code: "TM-CONFIG-VALUE",
-          message: `the store ${other} has a node ${node} as well`,
-          expected: "a name of its own for every node",
+          message: `the store ${other.store} has a ${other.what} ${name}${other.store === store ? "" : " as well"}`,
+          expected: "a name of its own for every node and every vault",
         });
-      else seen.set(node, store);
+      else seen.set(name, { store, what });
     }
   }
   return findings;
@@ -166,16 +175,21 @@ function checkPublic(file: ConfigFile, host: string): Finding[] {
 
 function checkStore(store: StoreFile, path: ConfigPath): Finding[] {
   const findings: Finding[] = [];
-  const others = Object.keys(store.nodes).length - 1;
+  const others = otherCopies(store);
   const required = store.required ?? defaultRequired(store);
   if (required > others) {
+    const nodes = Object.keys(store.nodes).length;
+    const vaults = others + 1 - nodes;
     findings.push({
       path: [...path, "required"],
       code: "TM-CONFIG-REQUIRED-COPIES",
-      message: `${required} copies besides the primary are required, the store has ${others + 1} node${others === 0 ? "" : "s"}`,
+      message: `${required} copies besides the primary are required, the store has ${nodes} node${nodes === 1 ? "" : "s"}${
+        vaults === 0 ? "" : ` and ${vaults} synchronous vault${vaults === 1 ? "" : "s"}`
+      }`,
       expected: `at most ${others}`,
     });
   }
+  for (const [name, vault] of Object.entries(store.vaults ?? {})) findings.push(...checkVault(vault, [...path, "vaults", name]));
   if (required === 0 && store.policy === "never-lose") {
     findings.push({
       path: [...path, "policy"],
@@ -218,18 +232,26 @@ function checkStore(store: StoreFile, path: ConfigPath): Finding[] {
   return findings;
 }
 
-/** Two nodes with the very same domain fail together, whatever takes them: no copy on one counts for the other (R7). */
+/** Two copies with the very same domain fail together, whatever takes them: one does not count for the other (R7). */
 function checkDomains(store: StoreFile, path: ConfigPath): Finding[] {
   const findings: Finding[] = [];
   const seen = new Map<string, string>();
-  for (const [name, node] of Object.entries(store.nodes)) {
-    if (parseAddress(node.address) === undefined) continue;
-    const domain = nodeDomain(node, name);
+  const copies = [
+    ...Object.entries(store.nodes).flatMap(([name, node]) =>
+      parseAddress(node.address) === undefined ? [] : [{ key: "nodes", name, domain: nodeDomain(node, name) }],
+    ),
+    ...Object.entries(store.vaults ?? {}).flatMap(([name, vault]) =>
+      parseAddress(vault.listen) === undefined || store.nodes[name] !== undefined
+        ? []
+        : [{ key: "vaults", name, domain: domainAt(vault.listen, name, vault.domain) }],
+    ),
+  ];
+  for (const { key, name, domain } of copies) {
     const text = FAILURE_DOMAIN_KINDS.map((kind) => domain[kind] ?? "").join("\0");
     const other = seen.get(text);
     if (other !== undefined) {
       findings.push({
-        path: [...path, "nodes", name, "domain"],
+        path: [...path, key, name, "domain"],
         code: "TM-CONFIG-SAME-DOMAIN",
         message: `${name} lies in the same failure domains as ${other}: a copy there does not count (R7)`,
         expected: "a process or a machine of its own",

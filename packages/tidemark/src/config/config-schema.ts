@@ -100,6 +100,8 @@ function toFinding(error: ErrorObject, root: unknown): Finding {
         message: "nothing is given here",
         expected: `at least one: ${part.title ?? "an entry"}`,
       };
+    case "maxProperties":
+      return { path, at: "key", code: "TM-CONFIG-VALUE", message: "too much is given here", expected: part.title ?? "fewer entries" };
     case "uniqueItems":
       return { path, code: "TM-CONFIG-VALUE", message: "an entry stands here twice", expected: `${part.title ?? "a list"}, each once` };
     default:

@@ -50,7 +50,12 @@ export interface StoreConfig {
   /** SQL files run once, in order, when the database is made. */
   readonly setup: readonly string[];
   readonly nodes: readonly NodeConfig[];
-  /** How many copies besides the primary must have flushed before a commit returns. 0 means asynchronous. Default 1. */
+  /** Receivers of the store's WAL. Empty by default. */
+  readonly vaults: readonly VaultConfig[];
+  /**
+   * How many copies besides the primary must have flushed before a commit returns; synchronous vaults count. 0 means
+   * asynchronous. Default 2 where there are at least two other copies, else as many as there are (R7).
+   */
   readonly required: number;
   readonly policy: SynchronousPolicy;
   readonly failover: FailoverConfig;
@@ -69,6 +74,89 @@ export interface NodeConfig {
   readonly dataDir: string;
   readonly domain: FailureDomain;
 }
+
+/** A vault: receives the store's WAL, keeps it and archives it. Its name is one of the whole deployment, like a node's. */
+export interface VaultConfig {
+  readonly name: string;
+  /** Where its HTTP server listens. */
+  readonly host: string;
+  readonly port: number;
+  /** Its folder (docs/vault-format.md). Default `vaults/<store>-<name>` in the state folder. */
+  readonly directory: string;
+  readonly domain: FailureDomain;
+  /** Whether commits may wait for it, as for a standby. Default true. */
+  readonly synchronous: boolean;
+  /** So much of the newest archived WAL stays here as well; what is not archived stays in any case. Default 1 GiB. */
+  readonly keepLocalBytes: number;
+  readonly archive: ArchiveConfig;
+}
+
+export interface ArchiveConfig {
+  /** Where sealed segments, histories and the growing segment go, each with its own recovery point. Empty: nowhere. */
+  readonly stores: readonly ArchiveStoreConfig[];
+  readonly compression: { readonly kind: "zstd"; readonly level: number };
+  /** `none` only where the file says so. */
+  readonly encryption: EncryptionConfig | "none";
+  /** Time between two uploads of the growing segment, if it grew. Default half the smallest RPO above 0 of the services on the store, 500 ms to 5 s. */
+  readonly partialEveryMs: number;
+}
+
+/** New objects are sealed with `key`; objects that were sealed with a former one stay readable. */
+export interface EncryptionConfig {
+  readonly key: KeyOptions;
+  readonly formerKeys: readonly KeyOptions[];
+}
+
+/** What wraps the data keys of archived objects: never the key itself, but where it is. */
+export type KeyOptions =
+  /** A file with 32 bytes as base64 or hexadecimal text. Absolute path. */
+  | { readonly kind: "file"; readonly file: string }
+  /** An environment variable with the same text. */
+  | { readonly kind: "environment"; readonly name: string }
+  | {
+      readonly kind: "aws-kms";
+      readonly keyId: string;
+      readonly region: string;
+      readonly endpoint?: string;
+      /** Default: the AWS SDK's own chain (environment, profile, the machine's role). */
+      readonly credentials?: AwsCredentialOptions;
+    };
+
+export interface ArchiveStoreConfig {
+  /** Its name within the vault. */
+  readonly name: string;
+  readonly options: ObjectStoreOptions;
+}
+
+export type ObjectStoreOptions = FolderStoreOptions | S3StoreOptions;
+
+export interface FolderStoreOptions {
+  readonly kind: "folder";
+  /** Absolute path. */
+  readonly directory: string;
+}
+
+export interface S3StoreOptions {
+  readonly kind: "s3";
+  readonly bucket: string;
+  /** What every key begins with, ending in `/`; or empty. */
+  readonly prefix: string;
+  readonly region: string;
+  /** Default: AWS. */
+  readonly endpoint?: string;
+  /** `endpoint/bucket/key` instead of `bucket.endpoint/key`. Default: true with an endpoint. */
+  readonly pathStyle: boolean;
+  /** Default: the AWS SDK's own chain (environment, profile, the machine's role). */
+  readonly credentials?: AwsCredentialOptions;
+  /** Objects cannot be deleted before this time has passed. */
+  readonly lock?: { readonly mode: "governance" | "compliance"; readonly forMs: number };
+  readonly serverSideEncryption?: { readonly kind: "AES256" } | { readonly kind: "aws:kms"; readonly keyId?: string };
+}
+
+/** AWS credentials: a file in the form of `~/.aws/credentials` (its default profile), or the names of environment variables. */
+export type AwsCredentialOptions =
+  | { readonly kind: "file"; readonly file: string }
+  | { readonly kind: "environment"; readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
 
 export interface FailoverConfig {
   /** A primary that answers no probe for so long is suspected. Default 2 s. */

@@ -286,7 +286,9 @@ describe("the configuration", () => {
       "commands:",
       "  other:\n    nodes:\n      pg1: { address: 127.0.0.1:7413, agent: 127.0.0.1:7423 }\ncommands:",
     );
-    expect(golden(twice)).toEqual(["12:7 TM-CONFIG-VALUE the store db has a node pg1 as well | a name of its own for every node"]);
+    expect(golden(twice)).toEqual([
+      "12:7 TM-CONFIG-VALUE the store db has a node pg1 as well | a name of its own for every node and every vault",
+    ]);
     expect(problemsOf(SMALL.replace("VALUES (:id, :customer)", "VALUES (gen_random_uuid(), :customer)"))).toMatchObject([
       { line: 15, column: 10, code: "TM-GATEWAY-COMMAND-VOLATILE" },
     ]);

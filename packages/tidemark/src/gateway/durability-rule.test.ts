@@ -1,6 +1,6 @@
 import { hasCode } from "@tidemark/kernel/errors";
 import { describe, expect, test } from "vitest";
-import type { Config, StoreConfig } from "../config/config.ts";
+import type { Config, StoreConfig, VaultConfig } from "../config/config.ts";
 import type { FailureDomain } from "../objectives/failure-domain.ts";
 import { demandObjectives, guaranteeOf, weakerThanObjectives } from "./durability-rule.ts";
 import { testConfig } from "./testing/gateway-fixture.ts";
@@ -19,9 +19,23 @@ function store(changes: Partial<StoreConfig>, ...domains: FailureDomain[]): Stor
   return { ...base, nodes, required: 1, policy: { kind: "never-lose" }, acknowledge: "applied", ...changes };
 }
 
+function vault(domain: FailureDomain): VaultConfig {
+  return {
+    name: "vault1",
+    host: "127.0.0.1",
+    port: 1,
+    directory: "/",
+    domain,
+    synchronous: true,
+    keepLocalBytes: 0,
+    archive: { stores: [], compression: { kind: "zstd", level: 1 }, encryption: "none", partialEveryMs: 5_000 },
+  };
+}
+
 const A1 = { machine: "a1", zone: "a", region: "r" };
 const A2 = { machine: "a2", zone: "a", region: "r" };
 const B1 = { machine: "b1", zone: "b", region: "r" };
+const C1 = { machine: "c1", zone: "c", region: "r" };
 
 describe("what an acknowledgement survives (R16)", () => {
   test.each<[string, FailureDomain[], StoreConfig, string[]]>([
@@ -37,9 +51,23 @@ describe("what an acknowledgement survives (R16)", () => {
     ["applied, the copy in the journal's machine and zone", [A1], store({}, A1, A1), ["process-loss"]],
     ["applied, two of three nodes, two of them with the journal: they may be the two", [A1], store({}, A1, A1, B1), ["process-loss"]],
     [
-      "applied, three of three nodes, two of them with the journal",
+      "applied, three of three nodes, two of them with the journal: the set may have shrunk to the two",
       [A1],
       store({ required: 2 }, A1, A1, B1),
+      ["process-loss"],
+    ],
+    [
+      "applied, a vault in a third zone is a copy as a node is",
+      [A1],
+      store({ required: 2, vaults: [vault(C1)] }, A1, B1),
+      ["process-loss", "node-loss", "zone-loss"],
+    ],
+    ["applied, a vault beside the primary: it may be the one that has it", [A1], store({ vaults: [vault(A1)] }, A1, B1), ["process-loss"]],
+    ["applied, a vault elsewhere is no database by itself", [A1], store({ vaults: [vault(B1)] }, A1), ["process-loss"]],
+    [
+      "applied, a vault that is not synchronous need not have it, and takes nothing away",
+      [A1],
+      store({ vaults: [{ ...vault(A1), synchronous: false }] }, A1, B1),
       ["process-loss", "node-loss", "zone-loss"],
     ],
     ["applied, asynchronous copies: they need not have it", [A1], store({ required: 0 }, A1, B1), ["process-loss"]],

@@ -1,5 +1,5 @@
 import { TidemarkError } from "@tidemark/kernel/errors";
-import type { Config, StoreConfig } from "../config/config.ts";
+import type { Config, StoreConfig, VaultConfig } from "../config/config.ts";
 import {
   FAILURE_DOMAIN_KINDS,
   SCENARIO_TAKES,
@@ -13,9 +13,10 @@ import {
  * What an acknowledgement is worth (R16): where an acknowledged write stands, and which accidents it therefore survives.
  *
  * Derivation. An acknowledged write has copies in known places (the journal's domains) and, where a store acknowledges
- * once applied, in `1 + required` of its nodes, but nobody can say beforehand in which of them. An accident takes one
+ * once applied, in the primary and one other of its nodes and synchronous vaults, but nobody can say beforehand in which of them. An accident takes one
  * domain away whole. The write survives it if for every domain of that kind either a known copy lies outside of it, or
- * more nodes were demanded than lie inside. A place that is not known counts as inside. Journal and nodes are on disk,
+ * more copies were demanded than lie inside. Synchronous vaults are such copies as nodes are; but a vault alone is no database,
+ * so with every node inside nothing is claimed. A place that is not known counts as inside. Journal and nodes are on disk,
  * so the loss of a process takes nothing. A bad write takes no copy away and spoils all: never claimed here.
  */
 export interface Guarantee {
@@ -30,40 +31,54 @@ export interface Guarantee {
 
 /** The guarantee of an acknowledgement of `store`, with a journal that is durable in `journalDomains`. */
 export function guaranteeOf(store: StoreConfig, journalDomains: readonly FailureDomain[]): Guarantee {
-  const demanded = store.acknowledge === "applied" ? demandedNodes(store) : 0;
+  const demanded = store.acknowledge === "applied" ? demandedCopies(store) : 0;
   const nodes = demanded > 0 ? store.nodes.map((node) => node.domain) : [];
+  const vaults = demanded > 1 ? synchronousVaults(store).map((vault) => vault.domain) : [];
   const survives = SCENARIOS.filter((scenario) => {
     const kind = SCENARIO_TAKES[scenario];
-    return kind !== undefined && survivesLossOf(kind, { known: journalDomains, nodes, demanded });
+    return kind !== undefined && survivesLossOf(kind, { known: journalDomains, nodes, vaults, demanded });
   });
   return {
     acknowledge: store.acknowledge,
-    domains: [...journalDomains, ...nodes],
+    domains: [...journalDomains, ...nodes, ...vaults],
     survives,
     words: guaranteeWords(store, journalDomains, demanded),
   };
 }
 
-/** Nodes that hold a commit when it returns. Only `never-lose` keeps the promise when the synchronous members are gone. */
-function demandedNodes(store: StoreConfig): number {
-  return 1 + (store.policy.kind === "never-lose" ? Math.min(store.required, store.nodes.length - 1) : 0);
+/** What a synchronous set may shrink to while its other members are away: one (R1). Below it commits wait. */
+const LEAST_SET = 1;
+
+function synchronousVaults(store: StoreConfig): readonly VaultConfig[] {
+  return store.vaults.filter((vault) => vault.synchronous);
+}
+
+/**
+ * Copies that hold a commit when it returns. Only `never-lose` keeps the promise when the synchronous members are gone, and
+ * with a set that may shrink to one member (R1) it is one copy besides the primary, however many are required.
+ */
+function demandedCopies(store: StoreConfig): number {
+  const others = store.nodes.length - 1 + synchronousVaults(store).length;
+  return 1 + (store.policy.kind === "never-lose" ? Math.min(store.required, others, LEAST_SET) : 0);
 }
 
 interface Copies {
   readonly known: readonly FailureDomain[];
   readonly nodes: readonly FailureDomain[];
+  readonly vaults: readonly FailureDomain[];
   readonly demanded: number;
 }
 
 function survivesLossOf(kind: FailureDomainKind, copies: Copies): boolean {
   if (kind === "process") return true;
-  const names = new Set([...copies.known, ...copies.nodes].map((domain) => placeIn(domain, kind)));
+  const names = new Set([...copies.known, ...copies.nodes, ...copies.vaults].map((domain) => placeIn(domain, kind)));
   names.delete(undefined);
   if (names.size === 0) return false;
   return [...names].every((lost) => {
     const outside = (domain: FailureDomain): boolean => placeIn(domain, kind) !== undefined && placeIn(domain, kind) !== lost;
     if (copies.known.some(outside)) return true;
-    return copies.nodes.filter((domain) => !outside(domain)).length < copies.demanded;
+    if (copies.vaults.length > 0 && !copies.nodes.some(outside)) return false;
+    return [...copies.nodes, ...copies.vaults].filter((domain) => !outside(domain)).length < copies.demanded;
   });
 }
 
@@ -80,7 +95,10 @@ function guaranteeWords(store: StoreConfig, journalDomains: readonly FailureDoma
       ? "fsynced in the journal on one machine"
       : `fsynced in the journal in ${journalDomains.length} failure domains`;
   if (store.acknowledge === "journal") return journal;
-  if (demanded > 1) return `${journal}, applied, and flushed by ${demanded} PostgreSQL nodes`;
+  if (demanded > 1) {
+    const by = synchronousVaults(store).length === 0 ? "PostgreSQL nodes" : "of the PostgreSQL nodes and vaults";
+    return `${journal}, applied, and flushed by ${demanded} ${by}`;
+  }
   return `${journal}, applied and flushed by the PostgreSQL primary; on more nodes only while they keep up`;
 }
 

@@ -56,6 +56,7 @@ export class ClusterStack {
         dataDir: join(folder, `pg${index + 1}`, "data"),
         domain: { machine: "here", process: `pg${index + 1}` },
       })),
+      vaults: [],
       required: options.required ?? 1,
       policy: options.policy ?? { kind: "available" },
       failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250, ...options.failover },

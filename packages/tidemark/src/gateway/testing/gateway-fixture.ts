@@ -32,6 +32,7 @@ const store: StoreConfig = {
       domain: { machine: "m1" },
     },
   ],
+  vaults: [],
   required: 0,
   policy: { kind: "available" },
   failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250 },
