@@ -9,6 +9,8 @@ import { platformErrors } from "./error-codes/platform.ts";
 import { postgresErrors } from "./error-codes/postgres.ts";
 import { proofErrors } from "./error-codes/proof.ts";
 import { proveErrors } from "./error-codes/prove.ts";
+import { vaultArchiveErrors } from "./error-codes/vault-archive.ts";
+import { vaultReceiverErrors } from "./error-codes/vault-receiver.ts";
 import { vaultServingErrors } from "./error-codes/vault-serving.ts";
 import { vaultSealingErrors } from "./error-codes/vault-sealing.ts";
 
@@ -23,6 +25,8 @@ const catalogue = {
   ...postgresErrors,
   ...proofErrors,
   ...proveErrors,
+  ...vaultArchiveErrors,
+  ...vaultReceiverErrors,
   ...vaultServingErrors,
   ...vaultSealingErrors,
 };
