@@ -2,7 +2,7 @@
 // (src/control/coordinator.ts) performs the effects and feeds back what came of them. docs/failover-protocol.md has the
 // rules that are cited here.
 import type { Epoch } from "@tidemark/kernel/brands";
-import { admissible, choose } from "./candidate.ts";
+import { admissible, choose, isCovered } from "./candidate.ts";
 import type { Claim, ClusterRecord, StatedLoss } from "./cluster-record.ts";
 import type {
   Candidate,
@@ -15,6 +15,7 @@ import type {
   LossEstimate,
   Phase,
 } from "./failover-state.ts";
+import { completionKey } from "./failover-state.ts";
 import { isAsynchronous } from "./quorum.ts";
 
 type Handler<T extends InputType> = (state: FailoverState, input: Extract<Input, { type: T }>, settings: DecisionSettings) => Decision;
@@ -79,6 +80,7 @@ function cleared(state: FailoverState): FailoverState {
     revision: state.revision,
     votes: {},
     refusals: {},
+    notCompleted: {},
     waitOver: false,
     fenced: false,
     ...(state.record === undefined ? {} : { record: state.record }),
@@ -137,7 +139,7 @@ function beginRevoking(state: FailoverState, settings: DecisionSettings): Decisi
   const epoch = claimEpoch(state);
   if (epoch === undefined || state.record === undefined) return stay(state, { type: "read" });
   return stay(
-    { ...state, phase: "revoking", waitOver: false, refusals: {} },
+    { ...state, phase: "revoking", waitOver: false, refusals: {}, notCompleted: {} },
     ...asked(state, settings),
     { type: "timer", name: "vote-wait", token: epoch, delayMs: settings.voteWaitMs },
     // Counted from the answer to our claim: a lease was read before that (R5).
@@ -191,10 +193,10 @@ function weigh(state: FailoverState, settings: DecisionSettings): Decision {
     case "promote":
       return promote(state, choice.candidate);
     case "complete": {
-      const { candidate, from } = choice;
+      const { candidate, completion } = choice;
       return stay(
-        { ...state, phase: "completing", candidate },
-        { type: "complete", epoch, node: candidate.node, from, target: candidate.target },
+        { ...state, phase: "completing", candidate, completion },
+        { type: "complete", epoch, node: candidate.node, ...completion },
       );
     }
     case "incumbent":
@@ -284,16 +286,35 @@ const promoteFailed: Handler<"promote-failed"> = (state, input, settings) => {
   return blocked({ ...state, obstacle }, settings);
 };
 
+/** Another vault, another candidate, and where there is none, the incumbent (R8) or what an operator accepted. */
 const notCompleted: Handler<"not-completed"> = (state, input, settings) => {
-  if (input.epoch !== claimEpoch(state) || state.record === undefined) return stay(state);
-  const obstacle = `the candidate lacks WAL: ${input.why}`;
-  return state.acceptance === undefined
-    ? promote({ ...state, obstacle }, { node: state.record.primary, target: "0/0", incumbent: true })
-    : giveUpSome({ ...state, obstacle }, settings);
+  if (!isOurCompletion(state, input)) return stay(state);
+  const failed = { ...state.notCompleted, [completionKey(input.node, input.from)]: `${completionKey(input.node, input.from)}: ${input.why}` };
+  return weigh({ ...state, notCompleted: failed }, settings);
 };
 
-const completed: Handler<"completed"> = (state, input) =>
-  input.epoch === claimEpoch(state) && state.candidate !== undefined ? promote(state, state.candidate) : stay(state);
+/** The candidate's agent has seen the target replayed: that is its vote now. */
+const completed: Handler<"completed"> = (state, input, settings) => {
+  const { record, candidate, completion } = state;
+  const vote = state.votes[input.node];
+  if (!isOurCompletion(state, input) || record === undefined || candidate === undefined) return stay(state);
+  if (vote === undefined || completion === undefined) return stay(state);
+  const { target: end, timeline } = completion;
+  const next = { ...state, votes: { ...state.votes, [input.node]: { ...vote, end, timeline } } };
+  // What was to be covered when the target was chosen is covered, however far a vault that voted since then reaches.
+  return isCovered(next) ? promote(next, candidate) : weigh(next, settings);
+};
+
+function isOurCompletion(state: FailoverState, input: { epoch: Epoch; node: string; from: string }): boolean {
+  return input.epoch === claimEpoch(state) && input.node === state.candidate?.node && input.from === state.completion?.from;
+}
+
+/** While a candidate is being completed, one that needs no completion may vote. */
+const voteMeanwhile: Handler<"vote"> = (state, input, settings) => {
+  const kept = keepVote(state, input, settings).state;
+  const choice = choose(kept, settings);
+  return choice.kind === "promote" ? promote(kept, choice.candidate) : stay(kept);
+};
 
 function blocked(state: FailoverState, settings: DecisionSettings): Decision {
   const token = claimEpoch(state) ?? 0;
@@ -304,7 +325,11 @@ function blocked(state: FailoverState, settings: DecisionSettings): Decision {
 const tryAgain: Handler<"timer"> = (state, input, settings) => {
   if (input.token !== claimEpoch(state)) return stay(state);
   if (input.name === "lease") return stay(leaseOver(state));
-  return input.name === "retry" ? beginRevoking(state, settings) : stay(state);
+  if (input.name !== "retry") return stay(state);
+  const again = beginRevoking(state, settings);
+  // Where all have voted nobody is asked, and nothing would come of waiting.
+  const weighed = weigh(again.state, settings);
+  return stay(weighed.state, ...again.effects, ...weighed.effects);
 };
 
 /** An operator's word that the incumbent is down for good is a fence, too: there may be nobody left who could confirm it. */
@@ -324,8 +349,15 @@ const keepVote: Handler<"vote"> = (state, input) => {
   return known ? stay({ ...state, votes: { ...state.votes, [input.vote.node]: input.vote } }) : stay(state);
 };
 
-const keepLease: Handler<"timer"> = (state, input) =>
-  input.name === "lease" && input.token === claimEpoch(state) ? stay(leaseOver(state)) : stay(state);
+/** The same for a refusal and for the time to wait: what goes on may fail, and then nobody must be waited for in vain. */
+const keepRefusal: Handler<"refused"> = (state, input) =>
+  input.epoch === claimEpoch(state) ? stay({ ...state, refusals: { ...state.refusals, [input.node]: input.why } }) : stay(state);
+
+const keepTimer: Handler<"timer"> = (state, input) => {
+  if (input.token !== claimEpoch(state)) return stay(state);
+  if (input.name === "vote-wait") return stay({ ...state, waitOver: true });
+  return input.name === "lease" ? stay(leaseOver(state)) : stay(state);
+};
 
 /** Where nothing of a claim is heard. */
 const QUIET: Omit<Row, "observed"> = {
@@ -344,8 +376,8 @@ const QUIET: Omit<Row, "observed"> = {
   accepted: ignore,
 };
 
-/** While a claim of ours is open: late votes and fences are kept, an acceptance is remembered. */
-const CLAIMED: Row = { ...QUIET, observed, vote: keepVote, fenced, timer: keepLease, accepted };
+/** While a claim of ours is open: late votes, refusals and fences are kept, an acceptance is remembered. */
+const CLAIMED: Row = { ...QUIET, observed, vote: keepVote, refused: keepRefusal, fenced, timer: keepTimer, accepted };
 
 const TABLE: { readonly [P in Phase]: Row } = {
   unknown: { ...QUIET, observed, timer: read },
@@ -356,7 +388,7 @@ const TABLE: { readonly [P in Phase]: Row } = {
   revoking: { ...CLAIMED, vote, refused, timer: waited },
   fencing: { ...CLAIMED, timer: leaseOrRetry },
   stating: { ...CLAIMED, estimated, timer: leaseOrRetry },
-  completing: { ...CLAIMED, completed, "not-completed": notCompleted },
+  completing: { ...CLAIMED, vote: voteMeanwhile, completed, "not-completed": notCompleted },
   promoting: { ...CLAIMED, "promote-failed": promoteFailed },
   blocked: { ...CLAIMED, vote, timer: tryAgain },
 };

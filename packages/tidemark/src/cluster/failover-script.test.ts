@@ -35,7 +35,7 @@ describe.each(scripts)("the failover %s", (name) => {
       const account = `interrupted after step ${step}\n${script.lines.join("\n")}`;
       const reachable = [...script.nodes.values()].some((node) => node.state === "primary" && node.name === script.record.primary);
       if (script.state.phase === "steady") expect(reachable, account).toBe(true);
-      else expect([...script.nodes.values()].filter((node) => node.state === "away").length, account).toBeGreaterThan(0);
+      else expect([...script.nodes.values()].filter((node) => node.state === "away" || node.broken).length, account).toBeGreaterThan(0);
       for (const promotion of script.promotions) {
         if (!promotion.incumbent && !promotion.loss) expect(parseLsn(promotion.end) >= parseLsn(promotion.target), account).toBe(true);
       }
@@ -69,8 +69,8 @@ describe("the table of the decision", () => {
     { type: "refused", epoch: 2 as Epoch, node: "s", why: "" },
     { type: "fenced", epoch: 2 as Epoch, node: "a" },
     { type: "estimated", epoch: 2 as Epoch, atMs: 0 },
-    { type: "completed", epoch: 2 as Epoch },
-    { type: "not-completed", epoch: 2 as Epoch, why: "" },
+    { type: "completed", epoch: 2 as Epoch, node: "s", from: "v" },
+    { type: "not-completed", epoch: 2 as Epoch, node: "s", from: "v", why: "" },
     { type: "promote-failed", epoch: 2 as Epoch, node: "s", why: "" },
     { type: "opened", epoch: 1 as Epoch, node: "a" },
     { type: "timer", name: "retry", token: 2 },

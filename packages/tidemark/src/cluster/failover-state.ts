@@ -34,9 +34,9 @@ export interface Vote {
 export interface DecisionSettings {
   /** Unique per incarnation: a coordinator that starts again is another one. */
   readonly coordinator: string;
-  /** All nodes of the store, in the configuration's order. */
+  /** All nodes of the store and its vaults, in the configuration's order: everybody who is asked for a promise and a vote. */
   readonly nodes: readonly string[];
-  /** Those that can become a primary. A vault votes and cannot. */
+  /** Those that can become a primary. A vault votes and cannot; it gives its WAL to a candidate that is behind. */
   readonly promotable: readonly string[];
   readonly policy: SynchronousPolicy;
   readonly leaseMs: number;
@@ -56,6 +56,19 @@ export interface Candidate {
   readonly incumbent: boolean;
 }
 
+/** What a candidate lacks, and who has it. */
+export interface Completion {
+  /** A vault. */
+  readonly from: string;
+  /** The end that it voted, LSN text, and its timeline. */
+  readonly target: string;
+  readonly timeline: Timeline;
+}
+
+export function completionKey(node: string, from: string): string {
+  return `${node} from ${from}`;
+}
+
 export interface FailoverState {
   readonly phase: Phase;
   readonly record?: ClusterRecord;
@@ -65,10 +78,14 @@ export interface FailoverState {
   readonly votes: Readonly<Record<string, Vote>>;
   /** Nodes that said no or did not answer, with the reason. */
   readonly refusals: Readonly<Record<string, string>>;
+  /** Completions that failed since everybody was last asked, by {@link completionKey}, with the reason. */
+  readonly notCompleted: Readonly<Record<string, string>>;
   readonly waitOver: boolean;
   /** The incumbent is stopped, or its lease is over. */
   readonly fenced: boolean;
   readonly candidate?: Candidate;
+  /** What the candidate is given while `completing`. */
+  readonly completion?: Completion;
   /** An operator's acceptance of the stated loss, for the open claim. */
   readonly acceptance?: { readonly by: string; readonly reason: string };
   /** Why a claim was made, for its record. */
@@ -86,7 +103,7 @@ export type TimerName = "vote-wait" | "lease" | "retry" | "take-over";
 export type Input =
   /** The record was read, or changed. */
   | { readonly type: "observed"; readonly record: ClusterRecord | undefined; readonly revision: number }
-  /** The primary is suspected; `standbys` are the other nodes that answer. Repeated while it is so. */
+  /** The primary is suspected; `standbys` are the others that answer and can be promoted: a vault alone is no reason for a claim (R8). Repeated while it is so. */
   | { readonly type: "suspected"; readonly node: string; readonly reason: string; readonly standbys: readonly string[] }
   /** Our compare-and-set found another revision. */
   | { readonly type: "conflict" }
@@ -96,8 +113,8 @@ export type Input =
   | { readonly type: "refused"; readonly epoch: Epoch; readonly node: string; readonly why: string }
   | { readonly type: "fenced"; readonly epoch: Epoch; readonly node: string }
   | ({ readonly type: "estimated"; readonly epoch: Epoch; readonly atMs: number } & LossEstimate)
-  | { readonly type: "completed"; readonly epoch: Epoch }
-  | { readonly type: "not-completed"; readonly epoch: Epoch; readonly why: string }
+  | { readonly type: "completed"; readonly epoch: Epoch; readonly node: string; readonly from: string }
+  | { readonly type: "not-completed"; readonly epoch: Epoch; readonly node: string; readonly from: string; readonly why: string }
   | { readonly type: "promote-failed"; readonly epoch: Epoch; readonly node: string; readonly why: string }
   /** The primary of the record's epoch accepts writes. */
   | { readonly type: "opened"; readonly epoch: Epoch; readonly node: string }
@@ -114,7 +131,8 @@ export type Effect =
   | { readonly type: "revoke"; readonly node: string; readonly epoch: Epoch }
   | { readonly type: "fence"; readonly node: string; readonly epoch: Epoch }
   | { readonly type: "estimate"; readonly epoch: Epoch; readonly node: string; readonly end: string }
-  | { readonly type: "complete"; readonly epoch: Epoch; readonly node: string; readonly from: string; readonly target: string }
+  /** `node` shall replay up to `target` on `timeline` from the WAL of the vault `from`. Answered by `completed` or `not-completed`. */
+  | ({ readonly type: "complete"; readonly epoch: Epoch; readonly node: string } & Completion)
   | { readonly type: "promote"; readonly epoch: Epoch; readonly candidate: Candidate }
   /** Answers `timer` with the same token after the delay; a timer whose token is no longer current is ignored. */
   | { readonly type: "timer"; readonly name: TimerName; readonly token: number; readonly delayMs: number };
@@ -124,4 +142,12 @@ export interface Decision {
   readonly effects: readonly Effect[];
 }
 
-export const INITIAL_STATE: FailoverState = { phase: "unknown", revision: 0, votes: {}, refusals: {}, waitOver: false, fenced: false };
+export const INITIAL_STATE: FailoverState = {
+  phase: "unknown",
+  revision: 0,
+  votes: {},
+  refusals: {},
+  notCompleted: {},
+  waitOver: false,
+  fenced: false,
+};

@@ -1,7 +1,7 @@
 // Failover scenarios as text. A script names nodes and events; the runner prints what the decision asks for and what comes
 // of it. Commands, one a line, `#` begins a comment:
 //   settings policy=<never-lose|available|bounded:MS> [voters-only=<nodes>]
-//   node <name> <standby|primary|down|away> <end LSN> [timeline=<n>]     `away`: its agent does not answer
+//   node <name> <standby|primary|down|away> <end LSN> [timeline=<n>] [broken]   `away`: its agent does not answer; `broken`: it gives nobody its WAL
 //   record primary=<node> sets=<k:node,node|closed|async>[+…] [epoch=<n>] [timeline=<n> fork=<LSN> from=<n>]
 //   start                    the coordinator reads the record
 //   suspect <node>           with every standby that answers
@@ -27,6 +27,8 @@ interface ScriptNode {
   end: string;
   timeline: number;
   promised: number;
+  /** A vault that votes and then cannot give its WAL. */
+  broken: boolean;
 }
 
 /** Effects that one `deliver` may perform; beyond it the decision runs in circles. */
@@ -99,6 +101,7 @@ export class FailoverScript {
           end,
           timeline: Number(options.get("timeline") ?? "1"),
           promised: this.nodes.get(name)?.promised ?? 0,
+          broken: rest.includes("broken"),
         });
         return;
       }
@@ -201,20 +204,31 @@ export class FailoverScript {
       case "estimate":
         this.#hear({ type: "estimated", epoch: effect.epoch, atMs: 0, ...this.#loss });
         return;
-      case "complete": {
-        const node = this.nodes.get(effect.node);
-        const from = this.nodes.get(effect.from);
-        if (node === undefined || from === undefined || from.state === "away")
-          return this.#hear({ type: "not-completed", epoch: effect.epoch, why: "the source is away" });
-        node.end = effect.target;
-        this.#hear({ type: "completed", epoch: effect.epoch });
+      case "complete":
+        this.#complete(effect);
         return;
-      }
       case "promote":
         this.#promote(effect);
         return;
       case "timer":
     }
+  }
+
+  #complete(effect: Extract<Effect, { type: "complete" }>): void {
+    const { epoch, from } = effect;
+    const node = this.nodes.get(effect.node);
+    const source = this.nodes.get(from);
+    const fail = (why: string): void => {
+      this.#say(`${effect.node} is not completed: ${why}`);
+      this.#hear({ type: "not-completed", epoch, node: effect.node, from, why });
+    };
+    if (node === undefined || node.state === "away") return fail("no answer");
+    if (source === undefined || source.state === "away" || source.broken) return fail(`${from} does not give its WAL`);
+    if (node.promised !== epoch) return fail("not promised");
+    node.end = effect.target;
+    node.timeline = effect.timeline;
+    this.#say(`${node.name} has replayed ${node.end}`);
+    this.#hear({ type: "completed", epoch, node: node.name, from });
   }
 
   #revoke(name: string, epoch: Epoch): void {
@@ -282,7 +296,7 @@ export class FailoverScript {
   }
 
   #suspect(name: string): void {
-    const standbys = [...this.nodes.values()].filter((node) => node.name !== name && node.state === "standby").map((node) => node.name);
+    const standbys = this.#settings.promotable.filter((node) => node !== name && this.nodes.get(node)?.state === "standby");
     this.#hear({ type: "suspected", node: name, reason: "PostgreSQL ended", standbys });
   }
 
@@ -290,7 +304,7 @@ export class FailoverScript {
   #suspectOrOpen(): void {
     const primary = this.nodes.get(this.record.primary);
     if (primary === undefined) return;
-    const others = [...this.nodes.values()].some((node) => node !== primary && node.state === "standby");
+    const others = this.#settings.promotable.some((node) => node !== primary.name && this.nodes.get(node)?.state === "standby");
     if (primary.state === "down" && !others) primary.state = "primary";
     if (primary.state === "primary") this.#hear({ type: "opened", epoch: this.record.epoch, node: primary.name });
     else this.#suspect(primary.name);
