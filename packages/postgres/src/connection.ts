@@ -10,6 +10,8 @@ import type { Clock } from "@tidemark/kernel/clock";
 import type { ErrorCode } from "@tidemark/kernel/errors";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Redacted } from "@tidemark/kernel/redacted";
+import type { ByteReceiver } from "./incoming-bytes.ts";
+import { IncomingBytes } from "./incoming-bytes.ts";
 import type { BackendMessage } from "./protocol/backend-messages.ts";
 import { MessageDecoder } from "./protocol/backend-messages.ts";
 import { query, saslInitialResponse, saslResponse, sslRequest, startupMessage, terminate } from "./protocol/frontend-messages.ts";
@@ -48,18 +50,18 @@ const AUTHENTICATION = { ok: 0, sasl: 10, saslContinue: 11, saslFinal: 12 } as c
 
 export class ReplicationConnection {
   readonly #login: ReplicationLogin;
-  #socket: Socket;
-  #chunks: AsyncIterator<Buffer>;
+  readonly #socket: Socket;
+  readonly #incoming: IncomingBytes;
   readonly #decoder = new MessageDecoder();
   readonly #parameters = new Map<string, string>();
   readonly #onAbort: () => void;
   #deadlineMs: number;
 
-  private constructor(login: ReplicationLogin, socket: Socket, deadlineMs: number) {
+  private constructor(login: ReplicationLogin, open: OpenSocket, deadlineMs: number) {
     this.#login = login;
-    this.#socket = socket;
+    this.#socket = open.socket;
+    this.#incoming = open.incoming;
     this.#deadlineMs = deadlineMs;
-    this.#chunks = socket[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     this.#onAbort = () => void this.#socket.destroy(new Error("aborted"));
     login.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -68,8 +70,7 @@ export class ReplicationConnection {
   static async open(login: ReplicationLogin): Promise<ReplicationConnection> {
     const deadlineMs = login.clock.monotonicMs() + (login.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS);
     if (login.signal?.aborted === true) throw lost(login, login.signal.reason);
-    const socket = await openSocket(login, deadlineMs);
-    const connection = new ReplicationConnection(login, socket, deadlineMs);
+    const connection = new ReplicationConnection(login, await openSocket(login, deadlineMs), deadlineMs);
     try {
       await connection.#logIn();
       connection.#deadlineMs = Number.POSITIVE_INFINITY;
@@ -111,6 +112,31 @@ export class ReplicationConnection {
 
   send(bytes: Uint8Array): void {
     this.#socket.write(bytes);
+  }
+
+  /** Bytes that were sent and that the system has not taken yet: the server reads slower than we send. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** All bytes that come from now on go to `receiver`, and no message is read here, until {@link takeBack}. */
+  handTo(receiver: ByteReceiver): void {
+    this.#incoming.handTo(receiver, this.#decoder.drain());
+  }
+
+  /** Goes on after the receiver refused to take more. */
+  resume(): void {
+    this.#incoming.resume();
+  }
+
+  /** Messages are read here again, beginning with `unread`: what the receiver got and did not use. */
+  takeBack(unread: Buffer): void {
+    this.#incoming.takeBack(unread);
+  }
+
+  /** `cause` as this connection's loss, TM-PG-CONNECTION. */
+  lost(cause: unknown): TidemarkError {
+    return lost(this.#login, cause);
   }
 
   /**
@@ -166,9 +192,9 @@ export class ReplicationConnection {
     const waitMs = Math.min(silenceTimeoutMs ?? DEFAULT_SILENCE_TIMEOUT_MS, Math.max(0, this.#deadlineMs - clock.monotonicMs()));
     const timer = clock.setTimer(waitMs, () => this.#socket.destroy(new Error(`the server was silent for ${Math.round(waitMs)} ms`)));
     try {
-      const next = await this.#chunks.next();
-      if (next.done === true) throw new Error("the server closed the connection");
-      return next.value;
+      const next = await this.#incoming.next();
+      if (next === undefined) throw new Error("the server closed the connection");
+      return next;
     } catch (error) {
       throw lost(this.#login, error);
     } finally {
@@ -228,9 +254,22 @@ export class ReplicationConnection {
   }
 }
 
+interface OpenSocket {
+  readonly socket: Socket;
+  readonly incoming: IncomingBytes;
+}
+
 /** Opens TCP, and TLS on it when asked for. */
-async function openSocket(login: ReplicationLogin, deadlineMs: number): Promise<Socket> {
-  const socket = connectTcp({ host: login.host, port: login.port, noDelay: true, keepAlive: true });
+async function openSocket(login: ReplicationLogin, deadlineMs: number): Promise<OpenSocket> {
+  const incoming = new IncomingBytes();
+  const { host, port } = login;
+  const socket = connectTcp({
+    host,
+    port,
+    noDelay: true,
+    keepAlive: true,
+    ...(login.tls === undefined ? { onread: incoming.onread } : {}),
+  });
   const abort = (): void => void socket.destroy(new Error("aborted"));
   login.signal?.addEventListener("abort", abort, { once: true });
   const timer = login.clock.setTimer(Math.max(0, deadlineMs - login.clock.monotonicMs()), () =>
@@ -238,7 +277,10 @@ async function openSocket(login: ReplicationLogin, deadlineMs: number): Promise<
   );
   try {
     await settled(socket, "connect");
-    if (login.tls === undefined) return socket;
+    if (login.tls === undefined) {
+      incoming.attach(socket, true);
+      return { socket, incoming };
+    }
     socket.write(sslRequest());
     const answer = await new Promise<Buffer>((resolve, reject) => {
       socket
@@ -254,7 +296,8 @@ async function openSocket(login: ReplicationLogin, deadlineMs: number): Promise<
     // A certificate is checked against the host in any case; only a name may stand in the TLS greeting (RFC 6066).
     const secure = connectTls({ host: login.host, ...(isIP(login.host) === 0 ? { servername: login.host } : {}), ...login.tls, socket });
     await settled(secure, "secureConnect");
-    return secure;
+    incoming.attach(secure, false);
+    return { socket: secure, incoming };
   } catch (error) {
     socket.destroy();
     if (error instanceof TidemarkError) throw error;

@@ -1,6 +1,5 @@
 // The commands of the replication protocol, each as a method. Source: PostgreSQL documentation, "Streaming Replication
-// Protocol". Streaming WAL (START_REPLICATION) fits in as one more generator over the same connection: `send` its command,
-// await copy-both, yield what arrives, and send standby status messages beside.
+// Protocol". Streaming WAL is in protocol/start-replication.ts: it takes the connection over.
 import type { SystemIdentifier, Timeline } from "@tidemark/kernel/brands";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Lsn } from "@tidemark/kernel/lsn";
@@ -34,6 +33,11 @@ export class ReplicationClient {
 
   constructor(connection: ReplicationConnection) {
     this.#connection = connection;
+  }
+
+  /** For what takes the connection over, such as a stream of WAL. */
+  get connection(): ReplicationConnection {
+    return this.#connection;
   }
 
   /** Connects; rejects as {@link ReplicationConnection.open} does, and with TM-PG-VERSION when the server is too old. */
@@ -83,11 +87,19 @@ export class ReplicationClient {
     };
   }
 
-  /** The ancestry of a timeline; timeline 1 has none. Rejects with TM-PG-SERVER (58P01) when the server does not know it. */
+  /** The ancestry of a timeline; timeline 1 has none. Rejects as {@link timelineHistoryFile} does. */
   async timelineHistory(timeline: Timeline): Promise<TimelineSwitch[]> {
     if (timeline === 1) return [];
-    const row = await this.#row(`TIMELINE_HISTORY ${wholeNumber(timeline)}`, ["filename", "content"]);
-    return parseTimelineHistory(required(row["content"]));
+    return parseTimelineHistory((await this.timelineHistoryFile(timeline)).toString("utf8"));
+  }
+
+  /** A timeline's history file, byte for byte. Rejects with TM-PG-SERVER (58P01) when the server has none: timeline 1 never has. */
+  async timelineHistoryFile(timeline: Timeline): Promise<Buffer> {
+    const [result] = await this.#connection.command(`TIMELINE_HISTORY ${wholeNumber(timeline)}`);
+    const content = result?.rows[0]?.[result.fields.indexOf("content")];
+    if (content === undefined || content === null)
+      throw new TidemarkError("TM-PG-PROTOCOL", "TIMELINE_HISTORY was answered without a content");
+    return content;
   }
 
   /** Streams a base backup. One at a time; leaving the loop early closes the connection. */
@@ -128,7 +140,7 @@ function required(value: string | undefined): string {
   return value;
 }
 
-function timelineOf(text: string): Timeline {
+export function timelineOf(text: string): Timeline {
   if (!/^[1-9]\d{0,9}$/.test(text)) throw new TidemarkError("TM-PG-PROTOCOL", `the server named "${text}" as a timeline`);
   return Number(text) as Timeline;
 }
@@ -139,7 +151,7 @@ function wholeNumber(value: number): string {
 }
 
 /** Replication commands have no parameters to bind, so names are held to the letters that need no quoting. */
-function identifier(name: string): string {
+export function identifier(name: string): string {
   if (!/^[a-z_][a-z0-9_]{0,62}$/.test(name)) throw new TidemarkError("TM-PG-SETTING", `"${name}" has other characters than a-z, 0-9 and _`);
   return name;
 }

@@ -66,6 +66,15 @@ export class MessageDecoder {
     return decodeMessage(String.fromCharCode(buffer[0] ?? 0), buffer.subarray(HEADER_BYTES, end));
   }
 
+  /** Takes back what was pushed and is no whole message yet, for another reader of the stream. */
+  drain(): Buffer {
+    const rest = this.#available === 0 ? Buffer.alloc(0) : this.#join();
+    this.#chunks = [];
+    this.#available = 0;
+    this.#wanted = HEADER_BYTES;
+    return rest;
+  }
+
   #join(): Buffer {
     const [first] = this.#chunks;
     const joined = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks, this.#available);
