@@ -64,7 +64,7 @@ export interface VaultFile {
 export interface ArchiveFile {
   readonly stores: Readonly<Record<string, ObjectStoreFile>>;
   readonly compression?: { readonly level?: number };
-  readonly encryption: "none" | { readonly key: KeyFile; readonly formerKeys?: readonly KeyFile[] };
+  readonly encryption?: "none" | { readonly key: KeyFile; readonly formerKeys?: readonly KeyFile[] };
   readonly partialEvery?: DurationText;
 }
 
@@ -87,7 +87,7 @@ export interface AwsCredentialsFile {
 }
 
 export type ObjectStoreFile =
-  | { readonly kind: "folder"; readonly directory: string }
+  | { readonly kind: "folder"; readonly directory?: string }
   | {
       readonly kind: "s3";
       readonly bucket: string;

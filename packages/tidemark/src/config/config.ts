@@ -95,7 +95,7 @@ export interface ArchiveConfig {
   /** Where sealed segments, histories and the growing segment go, each with its own recovery point. Empty: nowhere. */
   readonly stores: readonly ArchiveStoreConfig[];
   readonly compression: { readonly kind: "zstd"; readonly level: number };
-  /** `none` only where the file says so. */
+  /** `none` only where the file says so. Default: a key in `secrets/<vault>-archive.key` in the state folder. */
   readonly encryption: EncryptionConfig | "none";
   /** Time between two uploads of the growing segment, if it grew. Default half the smallest RPO above 0 of the services on the store, 500 ms to 5 s. */
   readonly partialEveryMs: number;
@@ -109,7 +109,7 @@ export interface EncryptionConfig {
 
 /** What wraps the data keys of archived objects: never the key itself, but where it is. */
 export type KeyOptions =
-  /** A file with 32 bytes as base64 or hexadecimal text. Absolute path. */
+  /** A file with 32 bytes as hexadecimal, base64 or base64url text. Absolute path. A vault that is new makes it when it is absent. */
   | { readonly kind: "file"; readonly file: string }
   /** An environment variable with the same text. */
   | { readonly kind: "environment"; readonly name: string }
@@ -132,7 +132,7 @@ export type ObjectStoreOptions = FolderStoreOptions | S3StoreOptions;
 
 export interface FolderStoreOptions {
   readonly kind: "folder";
-  /** Absolute path. */
+  /** Absolute path. Default `archives/<vault>-<name>` in the state folder. */
   readonly directory: string;
 }
 

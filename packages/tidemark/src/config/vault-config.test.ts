@@ -60,6 +60,19 @@ describe("the configuration of vaults", () => {
     ]);
   });
 
+  it("encrypts the archive by a key in the state folder unless the file says that it shall not, and puts folders there too", () => {
+    const archiveOf = (text: string): unknown => {
+      const checked = checkConfig(text, "/etc/tidemark.yaml", { stateDir: "/srv/state" });
+      return "problems" in checked ? checked.problems : checked.config.stores["db"]?.vaults[0]?.archive;
+    };
+    const said = "          encryption: { key: { file: archive.key } }\n";
+    expect(archiveOf(VAULTED.replace(said, "").replace("kind: folder, directory: archive", "kind: folder"))).toMatchObject({
+      encryption: { key: { kind: "file", file: "/srv/state/secrets/vault1-archive.key" }, formerKeys: [] },
+      stores: [{ name: "main", options: { kind: "folder", directory: "/srv/state/archives/vault1-main" } }, { name: "far" }],
+    });
+    expect(archiveOf(VAULTED.replace(said, "          encryption: none\n"))).toMatchObject({ encryption: "none" });
+  });
+
   it("takes everything that a vault's entry may say", () => {
     const text = VAULTED.replace("directory: archive }", "directory: /mnt/archive }")
       .replace(
@@ -149,12 +162,6 @@ describe("the configuration of vaults", () => {
       "    vaults:\n",
       "    required: 3\n    vaults:\n",
       "10:15 TM-CONFIG-REQUIRED-COPIES 3 copies besides the primary are required, the store has 2 nodes and 1 synchronous vault | at most 2",
-    ],
-    [
-      "an archive whose encryption is not said",
-      "          encryption: { key: { file: archive.key } }\n",
-      "",
-      '13:9 TM-CONFIG-MISSING-KEY the key "encryption" is missing | "encryption": How objects are encrypted: AES-256-GCM with a data key for each, which `key` wraps',
     ],
     [
       "two keys where one wraps",

@@ -35,29 +35,36 @@ export function completeVault(
     domain: domainAt(vault.listen, name, vault.domain),
     synchronous: vault.synchronous ?? true,
     keepLocalBytes: sizeBytes(vault.keepLocal, "1GiB"),
-    archive: completeArchive(vault.archive ?? { stores: {}, encryption: "none" }, about.partialEveryMs, places),
+    archive: completeArchive(vault.archive ?? { stores: {} }, about, places),
   };
 }
 
-function completeArchive(archive: ArchiveFile, byDefaultMs: number, places: Places): ArchiveConfig {
+function completeArchive(
+  archive: ArchiveFile,
+  about: { readonly name: string; readonly partialEveryMs: number },
+  places: Places,
+): ArchiveConfig {
   const { encryption } = archive;
+  const byDefault = { kind: "file", file: join(places.state, "secrets", `${about.name}-archive.key`) } as const;
   return {
-    stores: Object.entries(archive.stores).map(([name, store]) => ({ name, options: completeObjectStore(store, places) })),
+    stores: Object.entries(archive.stores).map(([name, store]) => ({
+      name,
+      options: completeObjectStore(store, join("archives", `${about.name}-${name}`), places),
+    })),
     compression: { kind: "zstd", level: archive.compression?.level ?? ZSTD_LEVEL },
     encryption:
       encryption === "none"
         ? "none"
         : {
-            key: completeKey(encryption.key, places),
-            formerKeys: (encryption.formerKeys ?? []).map((key) => completeKey(key, places)),
+            key: encryption === undefined ? byDefault : completeKey(encryption.key, places),
+            formerKeys: (encryption?.formerKeys ?? []).map((key) => completeKey(key, places)),
           },
-    partialEveryMs: archive.partialEvery === undefined ? byDefaultMs : durationMs(archive.partialEvery, "0"),
+    partialEveryMs: archive.partialEvery === undefined ? about.partialEveryMs : durationMs(archive.partialEvery, "0"),
   };
 }
 
-/** Where an object store is, for the vault and for the rules. */
-export function completeObjectStore(store: ObjectStoreFile, places: Places): ObjectStoreOptions {
-  if (store.kind === "folder") return { kind: "folder", directory: resolve(places.folder, store.directory) };
+function completeObjectStore(store: ObjectStoreFile, inState: string, places: Places): ObjectStoreOptions {
+  if (store.kind === "folder") return { kind: "folder", directory: pathOf(store.directory, inState, places) };
   const { credentials, endpoint, lock, prefix = "", serverSideEncryption: sse } = store;
   return {
     kind: "s3",

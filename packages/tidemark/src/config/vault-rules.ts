@@ -18,7 +18,7 @@ export function checkVault(vault: VaultFile, path: ConfigPath): Finding[] {
     if (store.kind === "s3" && store.lock !== undefined && durationMs(store.lock.for, "0") < 1_000)
       time(["stores", name, "lock", "for"], "the lock would end before anything needed it", "at least 1s; days in practice");
   }
-  if (archive.encryption !== "none") {
+  if (typeof archive.encryption === "object") {
     const seen = new Set<string>();
     const keys: [ConfigPath, KeyFile][] = [
       [["key"], archive.encryption.key],
@@ -57,17 +57,23 @@ export function checkArchivePlaces(file: ConfigFile): Finding[] {
         expected: "a place of its own",
       });
   };
+  const state = file.stateDir ?? ".tidemark";
   for (const [store, { vaults = {} }] of Object.entries(file.stores)) {
     for (const [name, vault] of Object.entries(vaults)) {
       const path = ["stores", store, "vaults", name];
-      const folder = normalize(vault.directory ?? join(file.stateDir ?? ".tidemark", "vaults", `${store}-${name}`));
+      const folder = normalize(vault.directory ?? join(state, "vaults", `${store}-${name}`));
       add(`folder ${folder}`, { path: [...path, "directory"], what: `the vault ${name}` });
       for (const [archive, options] of Object.entries(vault.archive?.stores ?? {})) {
         const at = [...path, "archive", "stores", archive];
         const what = `the archive ${archive} of ${name}`;
-        add(placeOf(options), { path: [...at, options.kind === "folder" ? "directory" : "bucket"], what });
-        if (options.kind !== "folder") continue;
-        const inside = relative(folder, normalize(options.directory));
+        const directory =
+          options.kind === "folder" ? normalize(options.directory ?? join(state, "archives", `${name}-${archive}`)) : undefined;
+        add(directory === undefined ? bucketOf(options) : `folder ${directory}`, {
+          path: [...at, directory === undefined ? "bucket" : "directory"],
+          what,
+        });
+        if (directory === undefined) continue;
+        const inside = relative(folder, directory);
         if (inside !== "" && !inside.startsWith("..") && !isAbsolute(inside))
           findings.push({
             path: [...at, "directory"],
@@ -81,7 +87,7 @@ export function checkArchivePlaces(file: ConfigFile): Finding[] {
   return findings;
 }
 
-function placeOf(store: ObjectStoreFile): string {
-  if (store.kind === "folder") return `folder ${normalize(store.directory)}`;
+function bucketOf(store: ObjectStoreFile): string {
+  if (store.kind === "folder") return "";
   return `s3 ${store.endpoint ?? ""} ${store.bucket} ${(store.prefix ?? "").replace(/\/$/, "")}`;
 }
