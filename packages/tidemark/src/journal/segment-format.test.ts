@@ -11,7 +11,7 @@ import {
   measureRecord,
   toSector,
 } from "./segment-format.ts";
-import { crc32c } from "./crc32c.ts";
+import { crc32c } from "@tidemark/kernel/crc32c";
 import { TEST_JOURNAL, TEST_SEED, segmentBytes, sizeOf } from "./testing/segment-bytes.ts";
 
 describe("segment format", () => {

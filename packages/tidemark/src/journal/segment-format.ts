@@ -1,7 +1,7 @@
 import type { JournalId, Partition, Sequence } from "@tidemark/kernel/brands";
 import { assert } from "@tidemark/kernel/errors";
 import { formatUuid } from "@tidemark/kernel/random";
-import { crc32c } from "./crc32c.ts";
+import { crc32c } from "@tidemark/kernel/crc32c";
 import { MAX_PAYLOAD_BYTES, type JournalRecord, type RecordKind } from "./journal.ts";
 
 /** The bytes of a segment, both ways and without I/O. The specification is docs/journal-format.md. */

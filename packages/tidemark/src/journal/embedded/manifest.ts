@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { JournalId } from "@tidemark/kernel/brands";
 import { TidemarkError } from "@tidemark/kernel/errors";
-import { crc32c } from "../crc32c.ts";
+import { crc32c } from "@tidemark/kernel/crc32c";
 import { FORMAT_VERSION } from "../segment-format.ts";
 import { readWhole, systemCode, type Files } from "./files.ts";
 
