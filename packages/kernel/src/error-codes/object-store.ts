@@ -39,7 +39,8 @@ export const objectStoreErrors = {
     hint: "Look at what lies there under this key: it is not what Tidemark stored.",
   },
   "TM-OBJECT-STORE-AWAY": {
-    meaning: "The store does not answer, is too slow, asks to be asked less, or answers with a fault of its own; what was asked may have taken effect.",
+    meaning:
+      "The store does not answer, is too slow, asks to be asked less, or answers with a fault of its own; what was asked may have taken effect.",
     normal: false,
     retry: "unknown",
     hint: "Look whether the store and the way to it are up. It is tried again with growing pauses; until then nothing counts as archived there.",
@@ -57,7 +58,8 @@ export const objectStoreErrors = {
     hint: "Check credentials and permissions for the store: it needs get, put, list and delete below its prefix, and for a folder write permission.",
   },
   "TM-OBJECT-STORE-FAULT": {
-    meaning: "The store did what a store must not do: an input or output error, a failed fsync, a listing out of order, less bytes than it announced.",
+    meaning:
+      "The store did what a store must not do: an input or output error, a failed fsync, a listing out of order, less bytes than it announced.",
     normal: false,
     retry: "unknown",
     hint: "Look at the disk (dmesg, smartctl) or at the store's own log. What was asked may have taken effect; it counts only after it was read again.",

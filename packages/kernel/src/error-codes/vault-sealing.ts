@@ -57,7 +57,8 @@ export const vaultSealingErrors = {
     hint: "The object's header names this key wrongly, or the object stands for another one: its key belongs to one system, timeline and range.",
   },
   "TM-SEAL-KEY-SOURCE": {
-    meaning: "A key cannot be had from where the configuration says: the file or the variable is not there, is not private, or holds no key.",
+    meaning:
+      "A key cannot be had from where the configuration says: the file or the variable is not there, is not private, or holds no key.",
     normal: false,
     retry: "never",
     hint: "A key is 32 random bytes, in base64, hexadecimal or as they are: `openssl rand -base64 32 > key && chmod 600 key`.",

@@ -69,7 +69,10 @@ export class DirectReader {
       const end = Math.min(range.end, facts.size);
       const start = Math.min(range.start, end);
       if (end - start > range.maxBytes)
-        throw new TidemarkError("TM-OBJECT-TOO-LARGE", `could not read ${file}: ${end - start} bytes, at most ${range.maxBytes} are allowed`);
+        throw new TidemarkError(
+          "TM-OBJECT-TOO-LARGE",
+          `could not read ${file}: ${end - start} bytes, at most ${range.maxBytes} are allowed`,
+        );
       return await this.#fill(handle, { file, start, end, signal: range.signal });
     } finally {
       await handle.close();

@@ -14,7 +14,14 @@ import { listFolder } from "./folder-listing.ts";
 import { clearLeftovers, probeFolder, temporaryName, WORK_FOLDER, type FolderProbe } from "./folder-work.ts";
 import { checkKeyPrefix, checkObjectKey } from "./object-key.ts";
 import type { FolderStoreOptions } from "./object-store-options.ts";
-import { MAX_OBJECT_BYTES, type GetOptions, type ObjectFacts, type ObjectStore, type ObjectStoreAbilities, type PutOptions } from "./object-store.ts";
+import {
+  MAX_OBJECT_BYTES,
+  type GetOptions,
+  type ObjectFacts,
+  type ObjectStore,
+  type ObjectStoreAbilities,
+  type PutOptions,
+} from "./object-store.ts";
 
 /** What a store is given of the world. */
 export interface ObjectStoreWorld {
@@ -55,7 +62,10 @@ export async function openFolderStore(
     }
     const probe = await probeFolder(root, world, access);
     if (probe.why !== undefined)
-      world.logger.warn({ store: options.directory, why: probe.why }, "objects of this store are read through the page cache: a re-read does not prove what the disk holds");
+      world.logger.warn(
+        { store: options.directory, why: probe.why },
+        "objects of this store are read through the page cache: a re-read does not prove what the disk holds",
+      );
     return new FolderStore({ root, facts, probe, access, world });
   } catch (error) {
     if (isErrno(error, "ENOENT")) throw new TidemarkError("TM-OBJECT-NO-STORE", `could not ${attempt}: it is not there`, { cause: error });
@@ -98,7 +108,10 @@ class FolderStore implements ObjectStore {
     if (options.lockedUntilMs !== undefined)
       throw new TidemarkError("TM-OBJECT-UNSUPPORTED", `could not store ${key} in ${this.name}: a folder cannot lock objects`);
     if (body.length > MAX_OBJECT_BYTES)
-      throw new TidemarkError("TM-OBJECT-TOO-LARGE", `could not store ${key} in ${this.name}: ${body.length} bytes, at most ${MAX_OBJECT_BYTES} are allowed`);
+      throw new TidemarkError(
+        "TM-OBJECT-TOO-LARGE",
+        `could not store ${key} in ${this.name}: ${body.length} bytes, at most ${MAX_OBJECT_BYTES} are allowed`,
+      );
     await this.#doing(`store ${key} in ${this.name}`, async () => {
       await this.#checkWritable();
       const folder = dirname(this.#pathOf(key));
@@ -188,7 +201,8 @@ class FolderStore implements ObjectStore {
     } else if ((await lstat(file).catch(absentIsUndefined)) === undefined) {
       return rename(temporary, file);
     }
-    if ((await lstat(file)).isDirectory()) throw new TidemarkError("TM-OBJECT-KEY", `could not store ${key} in ${this.name}: it is a folder there`);
+    if ((await lstat(file)).isDirectory())
+      throw new TidemarkError("TM-OBJECT-KEY", `could not store ${key} in ${this.name}: it is a folder there`);
     // Who finds an object must find it after a crash as well, though another process may not have come to its fsync.
     await this.#syncUpFrom(dirname(file));
     throw new TidemarkError("TM-OBJECT-EXISTS", `could not store ${key} in ${this.name}: there is one`);
@@ -212,7 +226,10 @@ class FolderStore implements ObjectStore {
   async #makeFolders(folder: string): Promise<void> {
     if ((await realpath(folder).catch(absentIsUndefined)) === folder) return;
     let at = this.#root;
-    for (const part of folder.slice(this.#root.length).split("/").filter((name) => name !== "")) {
+    for (const part of folder
+      .slice(this.#root.length)
+      .split("/")
+      .filter((name) => name !== "")) {
       await this.#checkInside(at);
       at = join(at, part);
       await mkdir(at, { mode: 0o700 }).catch((error: unknown) => {
@@ -237,7 +254,10 @@ class FolderStore implements ObjectStore {
   async #checkRoot(): Promise<void> {
     const now = await stat(this.#root).catch(absentIsUndefined);
     if (now === undefined || now.dev !== this.#rootFacts.dev || now.ino !== this.#rootFacts.ino)
-      throw new TidemarkError("TM-OBJECT-NO-STORE", `${this.name} is ${now === undefined ? "gone" : "another folder than when it was opened"}`);
+      throw new TidemarkError(
+        "TM-OBJECT-NO-STORE",
+        `${this.name} is ${now === undefined ? "gone" : "another folder than when it was opened"}`,
+      );
   }
 
   async #doing<T>(attempt: string, work: () => Promise<T>): Promise<T> {
@@ -257,7 +277,7 @@ function absentIsUndefined(error: unknown): undefined {
 async function writeDurably(file: string, body: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
   const handle = await open(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   try {
-    for (let written = 0; written < body.length; ) {
+    for (let written = 0; written < body.length;) {
       signal?.throwIfAborted();
       const { bytesWritten } = await handle.write(body, written, Math.min(WRITE_BYTES, body.length - written), written);
       written += bytesWritten;
