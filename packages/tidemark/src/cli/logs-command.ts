@@ -22,7 +22,7 @@ interface LogsOptions extends PlaceOptions {
 export function logsCommand(context: CommandContext): Command {
   return withPlace(new Command("logs"))
     .description("Shows what the roles say, of all of them in order of time, or of one.")
-    .argument("[role]", "control, gateway, agent-<node>, supervisor")
+    .argument("[role]", "control, gateway, agent-<node>, vault-<vault>, supervisor")
     .option("-f, --follow", "go on showing what comes")
     .option("-n, --lines <number>", "the last so many lines of each role", lineCount, 20)
     .option("--json", "print the lines as they are, JSON")

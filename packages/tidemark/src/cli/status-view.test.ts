@@ -62,6 +62,50 @@ const report: StatusReport = {
             { node: "pg2", role: "primary", ageMs: 9_000, status: { state: "primary", timeline: 2, lsn: "0/5000800" } },
             { node: "pg3", role: "standby" },
           ],
+          vaults: [
+            {
+              vault: "vault1",
+              member: true,
+              ageMs: 40,
+              lagBytes: 0,
+              status: {
+                vault: {
+                  state: "streaming",
+                  recoveryPoint: {
+                    timeline: 2,
+                    flushedLsn: "0/5000900",
+                    lastWholeRecordLsn: "0/5000800",
+                    commit: { lsn: "0/5000700", atMs: Date.parse("2026-01-01T00:04:59.912Z"), xid: 9 },
+                    commits: 4_812,
+                  },
+                  disk: { freeBytes: 2_147_483_648, walBytes: 33_554_432 },
+                  faults: [
+                    {
+                      code: "TM-VAULT-CORRUPT",
+                      what: "a record's checksum does not fit",
+                      range: { from: { timeline: 1, lsn: "0/3000000" }, to: { timeline: 1, lsn: "0/3002000" } },
+                    },
+                  ],
+                  archive: {
+                    stores: [
+                      { name: "main", state: "current", recoveryPoint: { timeline: 2, lsn: "0/5000800" }, lagSeconds: 0 },
+                      {
+                        name: "far",
+                        state: "held",
+                        recoveryPoint: { timeline: 1, lsn: "0/4000000" },
+                        lagSeconds: 95,
+                        lagIsLowerBound: true,
+                        lastError: { code: "TM-OBJECT-STORE-AWAY", message: "put: connection refused" },
+                      },
+                    ],
+                    holes: [{ where: "far", timeline: 1, start: "0/2000000", end: "0/3000000" }],
+                    faults: [],
+                  },
+                },
+              },
+            },
+            { vault: "vault2", member: false, ageMs: 60_000, status: { vault: { state: "streaming" } } },
+          ],
         },
       },
     },
@@ -119,6 +163,17 @@ describe("the status for people", () => {
       pg1   standby         2  0/5000000   2 KiB  streams
       pg2   unknown                               its agent was last heard 9.00 s ago
       pg3   unknown                               its agent was not heard
+      vault   state      timeline    flushed  behind  note
+      vault1  streaming         2  0/5000900     0 B  commits wait for it
+      vault2  unknown                                 it was last heard 1 m 0 s ago
+      vault1 has   WAL to 0/5000800, commits up to 00:04:59.912, 4812 since it started
+      in main      WAL to 0/5000800, current, nothing waits
+      in far       WAL to 0/4000000, held, at least 1 m 35 s behind;
+                   TM-OBJECT-STORE-AWAY put: connection refused
+      its disk     32 MiB of WAL, 2 GiB free
+      fault        TM-VAULT-CORRUPT: a record's checksum does not fit (timeline 1,
+                   0/3000000 to 0/3002000)
+      fault        a hole in far: timeline 1, 0/2000000 to 0/3000000
 
       gateway http://127.0.0.1:7400
       accepts      writes

@@ -1,21 +1,13 @@
-// A status for people, laid out for the width of the terminal. Reads answers of other processes, maybe of another version:
-// whatever is not there is shown as unknown.
+// A status for people, laid out for the width of the terminal.
 import { formatDuration } from "@tidemark/kernel/duration";
-import { formatSize } from "../config/size.ts";
 import { isAlive } from "../platform/process-identity.ts";
 import type { RunningRole } from "../platform/run-file.ts";
+import { facts, HEARD_MS, number, size, text, UNKNOWN, type Facts } from "./status-facts.ts";
+import { field, type Layout } from "./status-field.ts";
 import type { Answer, StatusReport } from "./status-report.ts";
 import { layTable, type Cell } from "./table.ts";
-import { wrap, type Paint } from "./terminal.ts";
-
-type Facts = Readonly<Record<string, unknown>>;
-
-const UNKNOWN = "unknown";
-
-interface Layout {
-  readonly columns: number;
-  readonly paint: Paint;
-}
+import type { Paint } from "./terminal.ts";
+import { describeVaults } from "./vault-view.ts";
 
 /** The lines of a status. */
 export function describeStatus(report: StatusReport, layout: Layout): string[] {
@@ -94,7 +86,8 @@ function describeStore(name: string, store: Facts, layout: Layout): string[] {
   const last = facts(store["lastFailover"]);
   if (last["kind"] !== undefined) lines.push(field("failover", describeFailover(last), layout));
   const nodes = Array.isArray(store["nodes"]) ? (store["nodes"] as unknown[]).map(facts) : [];
-  if (nodes.length === 0) return lines;
+  const vaults = describeVaults(Array.isArray(store["vaults"]) ? (store["vaults"] as unknown[]).map(facts) : [], layout);
+  if (nodes.length === 0) return [...lines, ...vaults];
   return [
     ...lines,
     ...layTable(
@@ -109,17 +102,15 @@ function describeStore(name: string, store: Facts, layout: Layout): string[] {
       nodes.map((node) => nodeCells(node, paint)),
       { columns, dim: paint.dim },
     ),
+    ...vaults,
   ];
 }
-
-/** An agent that was not heard for so long is not what it said last. */
-const OLD_MS = 3_000;
 
 function nodeCells(node: Facts, paint: Paint): Cell[] {
   const name: Cell = { text: text(node["node"]), paint: paint.strong };
   const status = facts(node["status"]);
   const ageMs = number(node["ageMs"]);
-  if (node["status"] === undefined || ageMs === undefined || ageMs > OLD_MS) {
+  if (node["status"] === undefined || ageMs === undefined || ageMs > HEARD_MS) {
     const since = ageMs === undefined ? "its agent was not heard" : `its agent was last heard ${formatDuration(ageMs)} ago`;
     return [name, { text: UNKNOWN, paint: paint.warn }, { text: "" }, { text: "" }, { text: "" }, { text: since, paint: paint.dim }];
   }
@@ -196,27 +187,4 @@ function describeGateway({ gateway, run }: StatusReport, layout: Layout): string
 
 function unknownLine(what: string, answer: Answer, layout: Layout): string {
   return field(what, layout.paint.warn(`${UNKNOWN}: ${answer.known ? "" : answer.why}`), layout);
-}
-
-const NAME_WIDTH = 13;
-
-function field(name: string, value: string, { columns, paint }: Layout): string {
-  const width = Math.max(NAME_WIDTH, name.length + 1);
-  return `${paint.dim(name.padEnd(width))}${wrap(value, columns - width, " ".repeat(Math.min(width, NAME_WIDTH)))}`;
-}
-
-function facts(value: unknown): Facts {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Facts) : {};
-}
-
-function text(value: unknown, otherwise = UNKNOWN): string {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : otherwise;
-}
-
-function number(value: unknown): number | undefined {
-  return typeof value === "number" ? value : undefined;
-}
-
-function size(value: unknown): string {
-  return typeof value === "number" ? formatSize(value) : UNKNOWN;
 }

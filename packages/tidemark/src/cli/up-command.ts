@@ -69,7 +69,9 @@ async function runInForeground(terminal: Terminal, place: Place, config: Config)
     onWaiting: (what) => printWaiting(terminal, what),
     onUp: (tookMs) => printUp(terminal, config, { tookMs, stopWith: "Ctrl-C" }),
     onStopping: () =>
-      terminal.out(wrap("stopping: the gateway drains, then PostgreSQL stops, then control (Ctrl-C again hurries)", terminal.columns)),
+      terminal.out(
+        wrap("stopping: the gateway drains, then PostgreSQL stops, then vaults and control (Ctrl-C again hurries)", terminal.columns),
+      ),
     onHurry: () => terminal.out("hurrying"),
     onEnded: () => terminal.out(`${terminal.paint.good("✓")} everything has ended`),
   });
@@ -242,7 +244,7 @@ function printHappening({ out, paint, columns }: Terminal, { role, state, what, 
   const time = new Date().toISOString().slice(11, 23);
   const colour =
     state === "ready" ? paint.good : state === "stopped" ? paint.bad : state === "waiting" ? paint.warn : (text: string) => text;
-  const name = role.padEnd(9);
+  const name = role.padEnd(12);
   const indent = " ".repeat(14 + name.length);
   out(
     columns >= 60

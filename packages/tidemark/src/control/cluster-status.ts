@@ -21,6 +21,18 @@ export interface NodeReport {
   readonly lagBytes?: number;
 }
 
+/** A vault, as its heartbeats describe it; `status.vault` has its own words (vault-status.ts). */
+export interface VaultReport {
+  readonly vault: string;
+  /** Whether commits wait for it now: a member of every set of the record. */
+  readonly member: boolean;
+  readonly status?: AgentStatus;
+  /** Age of `status`, milliseconds. */
+  readonly ageMs?: number;
+  /** Bytes of WAL that the primary has flushed and this vault has not, by their last reports; absent: unknown. */
+  readonly lagBytes?: number;
+}
+
 export interface StoreReport {
   readonly store: string;
   readonly state: "serving" | "changing" | "blocked" | "unknown";
@@ -30,6 +42,7 @@ export interface StoreReport {
   readonly synchronous: string;
   readonly policy: string;
   readonly nodes: readonly NodeReport[];
+  readonly vaults: readonly VaultReport[];
   readonly decision: { readonly phase: Phase; readonly obstacle?: string; readonly estimate?: LossEstimate };
   readonly lastFailover?: FailoverEvent;
   /** Newest last. */
@@ -57,12 +70,20 @@ export function reportStore(
     const lagBytes = role === "standby" && record !== undefined ? lagOf(record, heard.status, primary?.status) : undefined;
     return { node: name, role, status: heard.status, ageMs: Math.round(heard.ageMs), ...(lagBytes === undefined ? {} : { lagBytes }) };
   });
+  const vaults = store.vaults.map(({ name }): VaultReport => {
+    const heard = registry.heard(name);
+    const member = record !== undefined && record.sets.every((set) => set.members.some((one) => one.node === name));
+    if (heard === undefined) return { vault: name, member };
+    const lagBytes = record === undefined ? undefined : lagOf(record, heard.status, primary?.status);
+    return { vault: name, member, status: heard.status, ageMs: Math.round(heard.ageMs), ...(lagBytes === undefined ? {} : { lagBytes }) };
+  });
   return {
     store: storeName,
     state: stateWord(state, route),
     synchronous: record === undefined ? "unknown" : synchronousWords(record, store),
     policy: store.policy.kind === "bounded" ? `bounded (${store.policy.mostLossMs} ms)` : store.policy.kind,
     nodes,
+    vaults,
     decision: {
       phase: state.phase,
       ...(state.obstacle === undefined ? {} : { obstacle: state.obstacle }),
@@ -87,9 +108,9 @@ export function synchronousWords(record: ClusterRecord, store: StoreConfig): str
   if (kinds.has("asynchronous")) {
     return store.required === 0
       ? "asynchronous by configuration: a failover may lose the newest commits"
-      : "asynchronous: a failover may lose the newest commits until the standby is back";
+      : "asynchronous: a failover may lose the newest commits until another copy is back";
   }
-  if (kinds.has("closed")) return "no synchronous copy: commits wait until a standby is back";
+  if (kinds.has("closed")) return "no synchronous copy: commits wait until another copy is back";
   const required = Math.min(...record.sets.map((set) => set.required));
   const of = Math.max(...record.sets.map((set) => set.members.length));
   return `${required} synchronous ${required === 1 ? "copy" : "copies"}${of > required ? ` of ${of}` : ""}`;

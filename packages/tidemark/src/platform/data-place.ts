@@ -17,6 +17,9 @@ export async function prepareStateDir(config: Config): Promise<void> {
     throw new TidemarkError("TM-PLATFORM-STATE-DIR", `could not make the state folder ${config.stateDir}`, { cause });
   }
   const inStateDir = allNodes(config).some((node) => isBelow(node.dataDir, join(config.stateDir, "data")));
+  // A folder as object store may lack one level, not two: a mistyped path must not become an archive.
+  const archives = join(config.stateDir, "archives");
+  if (folderStores(config).some((folder) => isBelow(folder, archives))) await mkdir(archives, { recursive: true, mode: 0o700 });
   if (inStateDir) await reachablePlace(join(config.stateDir, "data"), choosePostgresUser());
 }
 
@@ -44,6 +47,11 @@ async function resolved(path: string): Promise<string> {
 
 function allNodes(config: Config): NodeConfig[] {
   return Object.values(config.stores).flatMap((store) => store.nodes);
+}
+
+function folderStores(config: Config): string[] {
+  const vaults = Object.values(config.stores).flatMap((store) => store.vaults);
+  return vaults.flatMap(({ archive }) => archive.stores.flatMap(({ options }) => (options.kind === "folder" ? [options.directory] : [])));
 }
 
 function isBelow(path: string, folder: string): boolean {

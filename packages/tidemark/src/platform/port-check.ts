@@ -15,8 +15,16 @@ export async function checkPorts(config: Config): Promise<void> {
   const agents = Object.values(config.stores).flatMap((store) =>
     store.nodes.map((node) => ({ role: `agent-${node.name}`, address: node.agent })),
   );
+  const vaults = Object.values(config.stores).flatMap((store) =>
+    store.vaults.map((vault) => ({ role: `vault-${vault.name}`, address: { host: vault.host, port: vault.port } })),
+  );
   const taken: string[] = [];
-  for (const { role, address } of [{ role: "control", address: config.control }, ...agents, { role: "gateway", address: config.gateway }]) {
+  for (const { role, address } of [
+    { role: "control", address: config.control },
+    ...agents,
+    ...vaults,
+    { role: "gateway", address: config.gateway },
+  ]) {
     if (await isTaken(address)) taken.push(`${formatAddress(address)} (${role})`);
   }
   const { stores } = await withRealDataDirs(config);

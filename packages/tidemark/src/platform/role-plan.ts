@@ -9,11 +9,16 @@ export interface RolePlan {
   readonly name: string;
   readonly kind: RoleKind;
   readonly node?: string;
+  readonly vault?: string;
   /** Where it will listen, as `host:port`. */
   readonly address?: string;
   /** Program and arguments. */
   readonly command: readonly [string, ...string[]];
-  /** Roles of a smaller stage stop first: the gateway drains while PostgreSQL runs, agents stop while control answers. */
+  /**
+   * Roles of a smaller stage stop first: the gateway drains while PostgreSQL runs; agents stop PostgreSQL while the vaults
+   * still receive, so that they have the shutdown checkpoint and no walsender waits for a vault that does not answer; control
+   * answers until all have stopped.
+   */
   readonly stopStage: number;
   /** How long a clean stop may take before the role is killed. */
   readonly stopLimitMs: number;
@@ -23,19 +28,22 @@ export interface RolePlan {
 const GATEWAY_STOP_MS = 15_000;
 /** A fast shutdown makes a checkpoint. */
 const AGENT_STOP_MS = 60_000;
+/** The growing segment goes to the object stores once more. */
+const VAULT_STOP_MS = 30_000;
 const CONTROL_STOP_MS = 10_000;
 
 /** The roles of a configuration on this machine. */
 export function planRoles(config: Config): RolePlan[] {
   const common = ["--config", config.file, "--state-dir", config.stateDir];
   const agents = Object.values(config.stores).flatMap((store) => store.nodes);
+  const vaults = Object.entries(config.stores).flatMap(([store, { vaults: own }]) => own.map((vault) => ({ store, vault })));
   return [
     {
       name: "control",
       kind: "control",
       address: formatAddress(config.control),
       command: selfCommand(["control", ...common]),
-      stopStage: 2,
+      stopStage: 3,
       stopLimitMs: CONTROL_STOP_MS,
     },
     ...agents.map(({ name, agent }): RolePlan => ({
@@ -46,6 +54,15 @@ export function planRoles(config: Config): RolePlan[] {
       command: selfCommand(["agent", "--node", name, ...common]),
       stopStage: 1,
       stopLimitMs: AGENT_STOP_MS,
+    })),
+    ...vaults.map(({ store, vault }): RolePlan => ({
+      name: `vault-${vault.name}`,
+      kind: "vault",
+      vault: vault.name,
+      address: formatAddress(vault),
+      command: selfCommand(["vault", "--store", store, "--vault", vault.name, ...common]),
+      stopStage: 2,
+      stopLimitMs: VAULT_STOP_MS,
     })),
     {
       name: "gateway",

@@ -5,7 +5,7 @@ import { TidemarkError } from "@tidemark/kernel/errors";
 import { isAlive, type ProcessIdentity } from "./process-identity.ts";
 
 /** What a role is; `applier` is a child of the gateway. */
-export type RoleKind = "control" | "agent" | "gateway" | "applier";
+export type RoleKind = "control" | "agent" | "vault" | "gateway" | "applier";
 
 /**
  * `starting`: the process runs and is not ready. `ready`. `waiting`: it died and will be started again. `stopped`: it
@@ -14,10 +14,11 @@ export type RoleKind = "control" | "agent" | "gateway" | "applier";
 export type RoleState = "starting" | "ready" | "waiting" | "stopped" | "stopping" | "ended";
 
 export interface RunningRole {
-  /** `control`, `gateway`, `agent-pg1`, `applier`. */
+  /** `control`, `gateway`, `agent-pg1`, `vault-vault1`, `applier`. */
   readonly name: string;
   readonly kind: RoleKind;
   readonly node?: string;
+  readonly vault?: string;
   readonly state: RoleState;
   /** Of the process that runs; 0 while there is none. */
   readonly pid: number;

@@ -77,8 +77,8 @@ export class SupervisedRole {
 
   /** The role and its own children, for run.json. */
   snapshot(): RunningRole[] {
-    const { name, kind, node } = this.plan;
-    const common = { kind, ...(node === undefined ? {} : { node }), log: this.#options.log };
+    const { name, kind, node, vault } = this.plan;
+    const common = { kind, ...(node === undefined ? {} : { node }), ...(vault === undefined ? {} : { vault }), log: this.#options.log };
     const own: RunningRole = {
       name,
       ...common,
