@@ -13,6 +13,7 @@ import { vaultArchiveErrors } from "./error-codes/vault-archive.ts";
 import { vaultReceiverErrors } from "./error-codes/vault-receiver.ts";
 import { vaultServingErrors } from "./error-codes/vault-serving.ts";
 import { vaultSealingErrors } from "./error-codes/vault-sealing.ts";
+import { vaultStreamErrors } from "./error-codes/vault-stream.ts";
 
 const catalogue = {
   ...applierErrors,
@@ -29,6 +30,7 @@ const catalogue = {
   ...vaultReceiverErrors,
   ...vaultServingErrors,
   ...vaultSealingErrors,
+  ...vaultStreamErrors,
 };
 
 /** A code of the catalogue: `TM-<AREA>-<WHAT>`. Codes are never renamed or reused. */
