@@ -133,7 +133,9 @@ function describeFailover(event: Facts): string {
   const at = number(event["atMs"]);
   const took = number(event["totalMs"]);
   const lost = loss["bytes"] === undefined ? "" : `, ${text(loss["bytes"])} bytes of WAL given up`;
-  return `${event["kind"] === "failover" ? "" : `${text(event["kind"])}: `}${text(event["from"], "?")} to ${text(event["to"], "?")}, ${at === undefined ? UNKNOWN : new Date(at).toISOString().slice(0, 19).replace("T", " ")}${took === undefined ? "" : `, in ${formatDuration(took)}`}${lost}`;
+  const completion = facts(event["completion"]);
+  const given = completion["from"] === undefined ? "" : `, completed by ${text(completion["bytes"])} bytes of WAL from ${text(completion["from"])}`;
+  return `${event["kind"] === "failover" ? "" : `${text(event["kind"])}: `}${text(event["from"], "?")} to ${text(event["to"], "?")}, ${at === undefined ? UNKNOWN : new Date(at).toISOString().slice(0, 19).replace("T", " ")}${took === undefined ? "" : `, in ${formatDuration(took)}`}${given}${lost}`;
 }
 
 function describeGateway({ gateway, run }: StatusReport, layout: Layout): string[] {

@@ -2,6 +2,7 @@
 // long its phases took.
 import type { Clock } from "@tidemark/kernel/clock";
 import { hasCode } from "@tidemark/kernel/errors";
+import { parseLsn } from "@tidemark/kernel/lsn";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { ClusterRecord, StatedLoss, SynchronousSet } from "../cluster/cluster-record.ts";
 import type { FailoverState, Phase } from "../cluster/failover-state.ts";
@@ -23,6 +24,18 @@ export interface FailoverEvent {
   readonly phasesMs?: Readonly<Record<string, number>>;
   readonly totalMs?: number;
   readonly loss?: StatedLoss;
+  /** What the new primary lacked and a vault gave it before it was promoted. */
+  readonly completion?: CompletionAccount;
+}
+
+export interface CompletionAccount {
+  /** The vault. */
+  readonly from: string;
+  /** Where the new primary's own WAL ended, by its vote, and where it had to get to: LSN text. */
+  readonly lsn: string;
+  readonly target: string;
+  /** Between the two, bytes of WAL. */
+  readonly bytes: number;
 }
 
 const WORDS: Readonly<Record<SetKind, string>> = {
@@ -30,6 +43,14 @@ const WORDS: Readonly<Record<SetKind, string>> = {
   closed: "wait until there is another copy",
   asynchronous: "return without another copy",
 };
+
+/** What the candidate is being given, by its own vote and the vault's. */
+function completionOf({ candidate, completion, votes }: FailoverState): CompletionAccount | undefined {
+  const lsn = candidate === undefined ? undefined : votes[candidate.node]?.end;
+  if (completion === undefined || lsn === undefined) return undefined;
+  const { from, target } = completion;
+  return { from, lsn, target, bytes: Math.max(0, Number(parseLsn(target) - parseLsn(lsn))) };
+}
 
 export class FailoverHistory {
   readonly #store: LeaseStore;
@@ -41,6 +62,7 @@ export class FailoverHistory {
   #writing: Promise<void> = Promise.resolve();
   #marks: { phase: Phase; atMs: number }[] = [];
   #from: ClusterRecord | undefined;
+  #completion: CompletionAccount | undefined;
   /** The last set that stood alone in the record. */
   #settled: SynchronousSet | undefined;
   #last: { phase: Phase; record: ClusterRecord | undefined } = { phase: "unknown", record: undefined };
@@ -71,11 +93,13 @@ export class FailoverHistory {
   follow(state: FailoverState): FailoverEvent | undefined {
     const before = this.#last;
     this.#last = { phase: state.phase, record: state.record };
+    this.#completion = completionOf(state) ?? this.#completion;
     if (before.phase === state.phase) return this.#setChange(before.record, state.record);
     const atMs = this.#clock.monotonicMs();
     if (state.phase === "claiming" && (before.phase === "steady" || before.phase === "opening" || before.phase === "watching")) {
       this.#marks = [];
       this.#from = state.record;
+      this.#completion = undefined;
     }
     this.#marks.push({ phase: state.phase, atMs });
     if (this.#marks.length > MOST_EVENTS) this.#marks.shift();
@@ -123,6 +147,7 @@ export class FailoverHistory {
       phasesMs,
       totalMs,
       ...(record.loss === undefined ? {} : { loss: record.loss }),
+      ...(this.#completion === undefined ? {} : { completion: this.#completion }),
     };
     this.#logger.info({ ...event }, `${event.kind}: ${from.primary} to ${record.primary} in ${totalMs} ms`);
     return this.#note(event);
