@@ -65,6 +65,13 @@ export const clusterErrors = {
     hint: "The coordinator chooses again by itself; look at the candidate's log if it stays so.",
     httpStatus: 409,
   },
+  "TM-CLUSTER-NOT-COMPLETED": {
+    meaning: "A candidate could not be brought up to a vault's vote: the WAL did not come, was not what it should be, or was not replayed.",
+    normal: false,
+    retry: "later",
+    hint: "The coordinator tries other vaults and candidates by itself; look at the vault's log and at the candidate's server log if it stays so.",
+    httpStatus: 409,
+  },
   "TM-CLUSTER-TIMELINE": {
     meaning: "A promoted server is on another timeline than the one that the record reserved for it; it was stopped.",
     normal: false,

@@ -128,7 +128,9 @@ export class SimulatedCoordinator {
         return;
       }
       case "complete":
-        this.#world.scheduler.after(1, () => this.#input({ type: "not-completed", epoch: effect.epoch, why: "none" }));
+        this.#world.scheduler.after(1, () =>
+          this.#input({ type: "not-completed", epoch: effect.epoch, node: effect.node, from: effect.from, why: "none" }),
+        );
         return;
       case "promote":
         if (mutation === "R8-no-incumbent" && effect.candidate.incumbent) return;

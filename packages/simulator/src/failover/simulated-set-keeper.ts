@@ -34,8 +34,10 @@ export class SimulatedSetKeeper {
       policy: this.#world.options.policy,
       members: [...identities].map((identity) => {
         const lastMs = this.#streamedMs.get(identity) ?? -Infinity;
-        return { identity, node: this.#world.nodeOf(identity), streaming: lastMs === nowMs, goneForMs: nowMs - lastMs };
+        const node = this.#world.nodeOf(identity);
+        return { identity, node, domain: node, streaming: lastMs === nowMs, goneForMs: nowMs - lastMs };
       }),
+      primaryDomain: postgres.name,
       exposureMs: 0,
       goneAfterMs: 300,
     });

@@ -1,5 +1,6 @@
 // What an agent says of its node: in its heartbeats to control and at GET /status. Plain data.
 import type { Epoch, SystemIdentifier, Timeline } from "@tidemark/kernel/brands";
+import type { VaultStatus } from "../vault/vault-status.ts";
 
 /** What the agent is at, in words for people and for the coordinator's suspicion. */
 export type NodeState =
@@ -54,6 +55,8 @@ export interface AgentStatus {
   readonly warnings: readonly string[];
   /** Milliseconds of each step of the last promotion, for the account of a failover. */
   readonly promotionMs?: Readonly<Record<string, number>>;
+  /** Set by a vault, which sends heartbeats like an agent: `lsn` is the end of its last whole record, `receivedLsn` what is durable. */
+  readonly vault?: VaultStatus;
 }
 
 /** A row of pg_stat_replication. */

@@ -5,8 +5,8 @@ import type { MemberView, PolicyInput } from "./synchronous-policy.ts";
 import { nextStep, wantedSet } from "./synchronous-policy.ts";
 import { sampleSet } from "./testing/sample-record.ts";
 
-const streaming = (node: string, identity = `${node}_1`): MemberView => ({ node, identity, streaming: true, goneForMs: 0 });
-const gone = (node: string, goneForMs: number, identity = `${node}_1`): MemberView => ({ node, identity, streaming: false, goneForMs });
+const streaming = (node: string, identity = `${node}_1`): MemberView => ({ node, identity, domain: node, streaming: true, goneForMs: 0 });
+const gone = (node: string, goneForMs: number, identity = `${node}_1`): MemberView => ({ node, identity, domain: node, streaming: false, goneForMs });
 
 function input(change: Partial<PolicyInput>): PolicyInput {
   return {
@@ -14,6 +14,7 @@ function input(change: Partial<PolicyInput>): PolicyInput {
     required: 1,
     policy: { kind: "never-lose" },
     members: [streaming("s")],
+    primaryDomain: "a",
     exposureMs: 0,
     goneAfterMs: 2_000,
     ...change,
@@ -97,5 +98,26 @@ describe("the synchronous policy", () => {
   it("is asynchronous where the configuration asks for no copy", () => {
     expect(nextStep(input({ required: 0, sets: [CLOSED_SET] }))).toMatchObject({ kind: "begin", sets: [CLOSED_SET, ASYNCHRONOUS_SET] });
     expect(nextStep(input({ required: 0, sets: [ASYNCHRONOUS_SET] }))).toEqual({ kind: "keep" });
+  });
+
+  it("counts one member of a failure domain, the recorded one, and none of the primary's own (R7)", () => {
+    const here = { ...streaming("t"), domain: "a" };
+    const beside = { ...streaming("v"), domain: "s" };
+    expect(wantedSet(input({ required: 2, members: [here, beside, streaming("s")] })).set).toEqual(sampleSet(1, "s"));
+    expect(wantedSet(input({ sets: [CLOSED_SET], members: [here] })).set).toEqual(CLOSED_SET);
+    expect(wantedSet(input({ required: 2, members: [streaming("s"), streaming("v")] })).set).toEqual(sampleSet(2, "s", "v"));
+  });
+
+  it("shrinks from two of {s, v} to the one that is left, by a joint change, and grows again (R7)", () => {
+    const both = { sets: [sampleSet(2, "s", "v")], required: 2 };
+    expect(nextStep(input({ ...both, members: [gone("s", 1_999), streaming("v")] }))).toEqual({ kind: "keep" });
+    expect(nextStep(input({ ...both, members: [gone("s", 2_000), streaming("v")] }))).toMatchObject({
+      kind: "begin",
+      sets: [sampleSet(2, "s", "v"), sampleSet(1, "v")],
+    });
+    expect(nextStep(input({ sets: [sampleSet(1, "v")], required: 2, members: [streaming("s"), streaming("v")] }))).toMatchObject({
+      kind: "begin",
+      sets: [sampleSet(1, "v"), sampleSet(2, "s", "v")],
+    });
   });
 });

@@ -5,8 +5,10 @@ import type { SynchronousPolicy } from "../config/config.ts";
 import type { Member, SynchronousSet } from "./cluster-record.ts";
 import { ASYNCHRONOUS_SET, CLOSED_SET, kindOf, sameSet } from "./quorum.ts";
 
-/** What the primary sees of a node that could be a member. */
+/** What the primary sees of a node or a vault that could be a member. */
 export interface MemberView extends Member {
+  /** Equal for two that one accident takes away together (R7). */
+  readonly domain: string;
   /** Connected and past its catching up (trap 22). */
   readonly streaming: boolean;
   /** How long it has not been streaming, milliseconds; 0 while it is. Infinity: never seen. */
@@ -19,6 +21,7 @@ export interface PolicyInput {
   readonly required: number;
   readonly policy: SynchronousPolicy;
   readonly members: readonly MemberView[];
+  readonly primaryDomain: string;
   /** How long the newest commits have been on the primary alone, at most; 0 when none are. */
   readonly exposureMs: number;
   /** A member that has not streamed for so long is taken out, milliseconds. */
@@ -37,10 +40,13 @@ export const MOST_SETS = 3;
 export function wantedSet(input: PolicyInput): { set: SynchronousSet; why: string } {
   if (input.required === 0) return { set: ASYNCHRONOUS_SET, why: "the configuration asks for no synchronous copy" };
   const inSome = (identity: string): boolean => input.sets.some((set) => set.members.some((member) => member.identity === identity));
-  const fit = onePerNode(input.members.filter((view) => view.streaming || (inSome(view.identity) && view.goneForMs < input.goneAfterMs)));
+  const fit = onePerDomain(
+    onePerNode(input.members.filter((view) => view.streaming || (inSome(view.identity) && view.goneForMs < input.goneAfterMs))),
+    { primary: input.primaryDomain, inSome },
+  );
   if (fit.length > 0) {
     const members = fit.map(({ node, identity }) => ({ node, identity })).sort((a, b) => (a.identity < b.identity ? -1 : 1));
-    return { set: { members, required: Math.min(input.required, members.length) }, why: `${members.length} of the standbys stream` };
+    return { set: { members, required: Math.min(input.required, members.length) }, why: `${members.length} of the copies stream` };
   }
   const { policy } = input;
   if (policy.kind === "available") return { set: ASYNCHRONOUS_SET, why: "no synchronous member is left; policy available" };
@@ -66,6 +72,17 @@ function onePerNode(views: readonly MemberView[]): MemberView[] {
     if (other === undefined || view.goneForMs < other.goneForMs) newest.set(view.node, view);
   }
   return [...newest.values()];
+}
+
+/** R7: two copies that are lost together are one, and one that is lost with the primary is none. Of two the one that counts already. */
+function onePerDomain(views: readonly MemberView[], about: { primary: string; inSome: (identity: string) => boolean }): MemberView[] {
+  const counted = new Map<string, MemberView>();
+  for (const view of views) {
+    const other = counted.get(view.domain);
+    if (view.domain !== about.primary && (other === undefined || (about.inSome(view.identity) && !about.inSome(other.identity))))
+      counted.set(view.domain, view);
+  }
+  return [...counted.values()];
 }
 
 export function nextStep(input: PolicyInput): PolicyStep {

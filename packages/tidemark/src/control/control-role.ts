@@ -71,7 +71,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
         store,
         settings: {
           coordinator: incarnation,
-          nodes: store.nodes.map((node) => node.name),
+          nodes: votersOf(store),
           promotable: store.nodes.map((node) => node.name),
           policy: store.policy,
           leaseMs: store.failover.leaseMs,
@@ -118,7 +118,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
     routes,
     registry,
     coordinators,
-    nodes: new Map(Object.entries(config.stores).map(([name, store]) => [name, new Set(store.nodes.map((node) => node.name))])),
+    nodes: new Map(Object.entries(config.stores).map(([name, store]) => [name, new Set(votersOf(store))])),
     metrics: new ControlMetrics(() => names.map(report)),
     report,
     status: async () => ({
@@ -152,10 +152,18 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
   }
 }
 
+/** Everybody who can promise and vote. */
+function votersOf(store: StoreConfig): string[] {
+  return [...store.nodes, ...store.vaults].map(({ name }) => name);
+}
+
+/** Where each of them answers: a node's agent, and the vault itself. */
 function agentsOf(store: StoreConfig, token: Redacted<string>, clock: Clock): Map<string, InternalClient> {
-  return new Map(
-    store.nodes.map((node) => [node.name, new InternalClient({ address: node.agent, token, clock, away: "TM-CLUSTER-AGENT-AWAY" })]),
-  );
+  const places = [
+    ...store.nodes.map(({ name, agent }) => ({ name, address: agent })),
+    ...store.vaults.map(({ name, host, port }) => ({ name, address: { host, port } })),
+  ];
+  return new Map(places.map(({ name, address }) => [name, new InternalClient({ address, token, clock, away: "TM-CLUSTER-AGENT-AWAY" })]));
 }
 
 /** What the gateway says of itself; without it the rest of the status stands. */

@@ -25,6 +25,8 @@ import type { NodeConfig, StoreConfig } from "../config/config.ts";
 /** Longer than an agent takes for a revocation. */
 const REVOKE_TIMEOUT_MS = 12_000;
 const FENCE_TIMEOUT_MS = 15_000;
+/** Longer than an agent takes for a completion at most. */
+const COMPLETE_TIMEOUT_MS = 125_000;
 const PROMOTE_TIMEOUT_MS = 60_000;
 /** Time between two judgements of the primary while nothing is heard, milliseconds. */
 const JUDGE_MS = 100;
@@ -121,7 +123,8 @@ export class Coordinator {
     // A re-elected incumbent gets the time to start: claims in a row would keep it from ever doing so.
     const reelectedMs = this.#reelectedMs === undefined ? Infinity : nowMs - this.#reelectedMs;
     if (suspicion.kind === "suspected" && reelectedMs > suspectAfterMs + START_GRACE_MS) {
-      const standbys = settings.nodes.filter((node) => node !== record.primary && couldVote(registry.heard(node), leaseMs));
+      // A vault could vote, and would leave the claim without anybody to promote (R8).
+      const standbys = settings.promotable.filter((node) => node !== record.primary && couldVote(registry.heard(node), leaseMs));
       this.#input({ type: "suspected", node: record.primary, reason: suspicion.reason, standbys });
     }
     if (this.#isOpen(record)) this.#input({ type: "opened", epoch: record.epoch, node: record.primary });
@@ -213,10 +216,14 @@ export class Coordinator {
         this.#input({ type: "estimated", epoch: effect.epoch, atMs: this.#parts.clock.wallMs(), ...estimate });
         return;
       }
-      case "complete":
-        // The first form has no member that keeps WAL for others; a vault will answer here.
-        this.#input({ type: "not-completed", epoch: effect.epoch, why: "there is nobody to fetch it from" });
+      case "complete": {
+        const { epoch, node, from, target, timeline } = effect;
+        this.#tell(node, { path: "/complete", body: { epoch, target, timeline, from }, timeoutMs: COMPLETE_TIMEOUT_MS }).then(
+          () => this.#input({ type: "completed", epoch, node, from }),
+          (error: unknown) => this.#input({ type: "not-completed", epoch, node, from, why: messageOf(error) }),
+        );
         return;
+      }
       case "promote": {
         const { node, target, incumbent } = effect.candidate;
         this.#tell(node, { path: "/promote", body: { epoch: effect.epoch, target, incumbent }, timeoutMs: PROMOTE_TIMEOUT_MS }).catch(

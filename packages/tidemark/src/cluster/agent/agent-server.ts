@@ -1,6 +1,6 @@
 // An agent's HTTP: health for load balancers without a token, everything else with the internal one.
 /* oxlint-disable oxc/no-async-endpoint-handlers -- made for Express; Fastify awaits its handlers */
-import type { Epoch } from "@tidemark/kernel/brands";
+import type { Epoch, Timeline } from "@tidemark/kernel/brands";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { parseLsn } from "@tidemark/kernel/lsn";
 import type { FastifyInstance } from "fastify";
@@ -39,6 +39,14 @@ export function addAgentRoutes(server: FastifyInstance, supervisor: NodeSupervis
   }
   server.post("/follow", async () => {
     await supervisor.lookAgain();
+    return supervisor.status();
+  });
+  server.post("/complete", async (request) => {
+    const body = objectOf(request.body);
+    const target = textOf(body["target"], "target");
+    parseLsn(target);
+    const timeline = wholeNumberOf(body["timeline"], "timeline") as Timeline;
+    await supervisor.complete({ epoch: epochOf(body), target, timeline, from: textOf(body["from"], "from") });
     return supervisor.status();
   });
   server.post("/promote", async (request) => {

@@ -1,7 +1,6 @@
 // Runs one node: looks, decides with node-role.ts, does one action, looks again. Requests of the coordinator come between
 // two actions. Stopping is the exception: it waits for nobody.
 import type { Epoch } from "@tidemark/kernel/brands";
-import type { Timer } from "@tidemark/kernel/clock";
 import { TidemarkError, hasCode } from "@tidemark/kernel/errors";
 import type { Redacted } from "@tidemark/kernel/redacted";
 import type { NodeConfig } from "../../config/config.ts";
@@ -23,12 +22,15 @@ import { decideRole, followsKey } from "./node-role.ts";
 import { OperationLock } from "./operation-lock.ts";
 import type { PostgresNode } from "./postgres-node.ts";
 import { PrimaryDuties, isFinalForReign } from "./primary-duties.ts";
+import type { CompleteOrder } from "./completion.ts";
 import type { PromoteOrder } from "./promotion.ts";
 import { finish, recordReign } from "./promotion.ts";
 import { RecordWatch } from "../record-watch.ts";
 import { ReignLease } from "./reign-lease.ts";
 import { revoke } from "./revocation.ts";
+import { StandbyCompletion } from "./standby-completion.ts";
 import { StandbyDuties } from "./standby-duties.ts";
+import { WakeablePause } from "./wakeable-pause.ts";
 
 const RETRY_MS = 300; // after an action failed
 /** A first node is made from nothing again: a setup file that fails will not be mended within a moment. */
@@ -46,14 +48,13 @@ export class NodeSupervisor {
   readonly #primary: PrimaryDuties;
   readonly #standby: StandbyDuties;
   readonly #clone: BackgroundClone;
+  readonly #completion: StandbyCompletion;
   readonly #condition: NodeCondition;
   #crashedMs: number | undefined;
   #dataPresent = false;
   #stopping = false;
   #promotionMs: Record<string, number> | undefined;
-  #wake: (() => void) | undefined;
-  /** Something happened since the last look began. */
-  #kicked = false;
+  readonly #pause: WakeablePause;
   /** Aborts what is under way for the record that was current: a change of it makes that pointless. */
   #currentRecord = new AbortController();
 
@@ -64,6 +65,7 @@ export class NodeSupervisor {
     this.#store = options.store;
     this.#password = options.password;
     this.#onStatus = options.onStatus;
+    this.#pause = new WakeablePause(clock);
     this.#condition = new NodeCondition(logger, options.onStatus);
     this.#watch = new RecordWatch({ store: options.store, storeName, clock, logger, onChange: () => this.#recordChanged() });
     this.#probe = new NodeProbe(node, store.failover, () => this.#looked());
@@ -79,6 +81,7 @@ export class NodeSupervisor {
     });
     this.#primary = new PrimaryDuties(node, this.#watch, { lease: this.#lease, warn: (warning) => this.#condition.warn(warning) });
     this.#standby = new StandbyDuties(node);
+    this.#completion = new StandbyCompletion(node);
     this.#clone = new BackgroundClone(node, (error) => {
       if (error !== undefined) this.#failed(error);
       this.#kick();
@@ -98,6 +101,7 @@ export class NodeSupervisor {
   // ── What others ask for ───────────────────────────────────────────────────────────────────────────────────────────
 
   revoke(epoch: Epoch): Promise<Vote> {
+    this.#completion.interrupt(epoch);
     return this.#lock.run(async () => {
       if (this.#clone.isRunning) throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this node is being cloned");
       const vote = await revoke(this.#node, epoch, this.#standby.timeline);
@@ -106,11 +110,20 @@ export class NodeSupervisor {
     });
   }
 
+  /** Resolves when the target is replayed and nothing more is restored. */
+  complete(order: CompleteOrder & { from: string }): Promise<void> {
+    return this.#lock.run(async () => {
+      await this.#completion.run(order, this.#standby.timeline);
+      // Replay may have changed its timeline without a receiver.
+      this.#standby.restarted();
+    });
+  }
+
   /** Resolves when the reign is open; for an incumbent that has to be started first, when it stands in the record. */
   promote(order: PromoteOrder): Promise<void> {
     return this.#lock.run(async () => {
       const { clock } = this.#node.world;
-      const marks: Record<string, number> = {};
+      const marks: Record<string, number> = this.#completion.timesOf(order.epoch);
       let lastMs = clock.monotonicMs();
       const mark = (name: string): void => {
         marks[name] = Math.round((clock.monotonicMs() - lastMs) * 10) / 10;
@@ -134,6 +147,7 @@ export class NodeSupervisor {
         this.#condition.enter("primary");
         await this.#probe.look();
         await forgetHoldingBack(this.#node);
+        await this.#completion.clear();
       }
       this.#kick();
     });
@@ -147,6 +161,7 @@ export class NodeSupervisor {
 
   /** Stops PostgreSQL and promises `epoch`. Resolves when both are done. A reign of that epoch or a later one is not stopped. */
   async fence(epoch: Epoch): Promise<void> {
+    this.#completion.interrupt(epoch);
     const record = this.#watch.seen?.record;
     if (record !== undefined && record.epoch >= epoch && record.primary === this.#node.world.node.name) {
       throw new TidemarkError("TM-CLUSTER-STALE-EPOCH", `asked to be fenced for epoch ${epoch}, this node reigns in ${record.epoch}`);
@@ -189,14 +204,15 @@ export class NodeSupervisor {
     const helpers = Promise.all([this.#watch.run(inner.signal), this.#probe.run(inner.signal), this.#lease.run(inner.signal)]);
     try {
       while (!signal.aborted) {
-        this.#kicked = false;
+        this.#pause.look();
         const pauseMs = await this.#lock.run(() => this.#step()).catch((error: unknown) => this.#failed(error));
-        if (pauseMs > 0) await this.#rest(pauseMs, signal);
+        if (pauseMs > 0) await this.#pause.rest(pauseMs, signal);
       }
     } finally {
       this.#stopping = true;
       this.#condition.enter("stopping");
       this.#clone.abort();
+      this.#completion.abort();
       await this.#lock.run(() => this.#node.server.stop("fast", { timeoutMs: 10_000 }));
       this.#node.database.close();
       inner.abort();
@@ -290,6 +306,7 @@ export class NodeSupervisor {
         return this.#startStandby(record, action.follow);
       case "follow":
         if (record !== undefined) await this.#node.follow(this.#upstream(record));
+        await this.#completion.clear();
         return true;
       case "follow-nobody":
         await this.#node.followNobody();
@@ -411,21 +428,7 @@ export class NodeSupervisor {
   }
 
   #kick(): void {
-    this.#kicked = true;
-    this.#wake?.();
-  }
-
-  #rest(pauseMs: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted || this.#kicked) return resolve();
-      let timer: Timer | undefined;
-      this.#wake = () => {
-        timer?.clear();
-        this.#wake = undefined;
-        resolve();
-      };
-      timer = this.#node.world.clock.setTimer(pauseMs, this.#wake);
-    });
+    this.#pause.kick();
   }
 
   status(): AgentStatus {

@@ -131,7 +131,7 @@ export class PostgresNode {
 
   async initialise(): Promise<void> {
     const { store, storeName, token, node } = this.world;
-    const others = store.nodes
+    const others = [...store.nodes, ...store.vaults]
       .filter((other) => other.host !== node.host || !/^(127\.|localhost$|::1$)/.test(other.host))
       .map((other) => other.host);
     await this.server.initialise({
@@ -215,6 +215,18 @@ export class PostgresNode {
   /** Takes a running standby's primary away. The receiver ends later, by itself or by force (R3). */
   async followNobody(): Promise<void> {
     await this.server.configure({ ...this.#settings(CLOSED_SET), ...FOLLOW_NOBODY });
+    this.server.reload();
+    this.follows = "nobody";
+  }
+
+  /** Where WAL that is fetched for a completion is put: beside the data, where the server's user gets to. */
+  get completionFolder(): string {
+    return `${this.server.dataDir}.completion`;
+  }
+
+  /** Makes a running standby that follows nobody restore WAL from `folder`, by copying: no process of ours stands between. */
+  async restoreFrom(folder: string): Promise<void> {
+    await this.server.configure({ ...this.#settings(CLOSED_SET), ...FOLLOW_NOBODY, restore_command: copyCommand(folder) });
     this.server.reload();
     this.follows = "nobody";
   }
@@ -313,4 +325,10 @@ export class PostgresNode {
   async writeData(name: string, content: string): Promise<void> {
     await replaceFile(join(this.server.dataDir, name), content, this.#user);
   }
+}
+
+/** Exit code 1 for a file that is not there: PostgreSQL looks elsewhere, and again. In `restore_command` a % stands as %%. */
+function copyCommand(folder: string): string {
+  const quoted = folder.replaceAll("'", `'\\''`).replaceAll("%", "%%");
+  return `test -f '${quoted}/%f' && cp '${quoted}/%f' "%p"`;
 }

@@ -5,7 +5,7 @@ import { sampleSet } from "../testing/sample-record.ts";
 import { nodeSettings, standbyNames } from "./postgresql-settings.ts";
 
 const settings = (major: number, own: Record<string, string> = {}): Readonly<Record<string, string>> =>
-  nodeSettings({ store: { settings: own } as unknown as StoreConfig, node: "pg1", major, synchronous: CLOSED_SET });
+  nodeSettings({ store: { settings: own, vaults: [] } as unknown as StoreConfig, node: "pg1", major, synchronous: CLOSED_SET });
 
 describe("PostgreSQL's settings", () => {
   it("name the members of a set by identity, in one order", () => {

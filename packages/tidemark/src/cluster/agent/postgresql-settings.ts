@@ -10,6 +10,9 @@ const NOBODY = "tidemark_nobody";
 /** How much WAL a slot of a standby that is away may keep before the standby has to be cloned anew (trap 5). */
 const SLOT_KEEPS = "1GB";
 
+/** What every node of a store with vaults keeps, so that after a failover a vault goes on where it was although its slot there is new (trap 7). */
+const NODE_KEEPS = "256MB";
+
 /** `synchronous_standby_names` for a set; docs/failover-protocol.md, "The record". */
 export function standbyNames(set: SynchronousSet): string {
   switch (kindOf(set)) {
@@ -40,6 +43,7 @@ export function nodeSettings(options: { store: StoreConfig; node: string; major:
     max_wal_senders: "16",
     max_replication_slots: "16",
     max_slot_wal_keep_size: SLOT_KEEPS,
+    ...(options.store.vaults.length === 0 ? {} : { wal_keep_size: NODE_KEEPS }),
     // The startup process sleeps so long between attempts; with the default of 5 s a promotion takes as long.
     wal_retrieve_retry_interval: "100ms",
     hot_standby_feedback: "off",

@@ -5,10 +5,11 @@ import { TidemarkError, hasCode } from "@tidemark/kernel/errors";
 import { parseLsn } from "@tidemark/kernel/lsn";
 import type { MemberStatus } from "../agent-status.ts";
 import type { ClusterRecord } from "../cluster-record.ts";
+import { domainKey, placeOf, placesOf } from "../member-node.ts";
 import type { MemberView } from "../synchronous-policy.ts";
 import { nextStep } from "../synchronous-policy.ts";
 import type { NodeFacts } from "./node-database.ts";
-import { identityPrefix, newIdentity } from "./node-file.ts";
+import { identityPrefix } from "./node-file.ts";
 import type { PostgresNode } from "./postgres-node.ts";
 import { finish, writeReignRow } from "./promotion.ts";
 import type { RecordWatch, Seen } from "../record-watch.ts";
@@ -78,12 +79,13 @@ export class PrimaryDuties {
   async keepSet(seen: Seen, facts: NodeFacts, signal: AbortSignal): Promise<boolean> {
     const { record } = seen;
     if (record === undefined || record.claim !== undefined) return false;
-    const { store, logger } = this.#node.world;
+    const { store, logger, node } = this.#node.world;
     const step = nextStep({
       sets: record.sets,
       required: store.required,
       policy: store.policy,
       members: this.#views(facts),
+      primaryDomain: domainKey(node.domain),
       exposureMs: this.#exposureMs(facts),
       goneAfterMs: store.failover.suspectAfterMs,
     });
@@ -149,7 +151,7 @@ export class PrimaryDuties {
   #views(facts: NodeFacts): MemberView[] {
     const nowMs = this.#node.world.clock.monotonicMs();
     const own = parseLsn(facts.lsn);
-    const nodes = this.#node.world.store.nodes.filter((node) => node.name !== this.#node.world.node.name);
+    const places = placesOf(this.#node.world.store, this.#node.world.node.name);
     for (const member of facts.members) {
       const flushed = typeof member.flushLsn === "string" ? parseLsn(member.flushLsn) : 0n;
       if (member.state === "streaming" && own - flushed <= NEAR_BYTES) this.#streamedMs.set(member.identity, nowMs);
@@ -157,11 +159,12 @@ export class PrimaryDuties {
     const recorded = (this.#watch.seen?.record?.sets ?? []).flatMap((set) => set.members);
     const identities = new Set([...this.#streamedMs.keys(), ...recorded.map((member) => member.identity)]);
     return [...identities].flatMap((identity): MemberView[] => {
-      const node = nodes.find((one) => nodePrefix(one.name) === identityPrefix(identity));
-      if (node === undefined) return [];
+      const place = placeOf(places, identity);
+      if (place === undefined) return [];
       // A recorded member that was never seen since this agent started may just have lost its connection with it.
       const lastMs = this.#streamedMs.get(identity) ?? this.#startedMs;
-      return [{ node: node.name, identity, streaming: this.#streamedMs.has(identity) && lastMs === nowMs, goneForMs: nowMs - lastMs }];
+      const streaming = this.#streamedMs.has(identity) && lastMs === nowMs;
+      return [{ node: place.node, identity, domain: place.domain, streaming, goneForMs: nowMs - lastMs }];
     });
   }
 
@@ -180,11 +183,6 @@ export class PrimaryDuties {
     else this.#beyondSinceMs ??= nowMs;
     return this.#beyondSinceMs === undefined ? 0 : nowMs - this.#beyondSinceMs;
   }
-}
-
-/** How the identities of a node begin. */
-function nodePrefix(name: string): string {
-  return identityPrefix(newIdentity(name, { bytes: (length) => new Uint8Array(length), fraction: () => 0 }));
 }
 
 /** Whether an error means that this node must not go on as it is: it was stopped already. */

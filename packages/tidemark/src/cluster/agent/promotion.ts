@@ -23,6 +23,8 @@ export interface PromoteOrder {
 }
 
 const ASK_MS = 2_000;
+/** The placeholder's text: a history without ancestors. */
+export const RESERVED_HISTORY = "# reserved by Tidemark; this node was never on it\n";
 /** How long the reign's row may take, milliseconds. */
 const REIGN_TIMEOUT_MS = 5_000;
 
@@ -68,8 +70,11 @@ async function successor(node: PostgresNode, record: ClusterRecord, order: Promo
     throw new TidemarkError("TM-CLUSTER-BEHIND", `has replayed ${facts.lsn}, ${order.target} was voted`);
   }
   // In force since this server started; nothing is acknowledged from the first moment of the reign on.
-  const [setting] = await node.database.ask<{ names: string }>("SELECT current_setting('synchronous_standby_names') AS names", [], ASK_MS);
-  if (setting?.names !== standbyNames(CLOSED_SET))
+  const sql = "SELECT current_setting('synchronous_standby_names') AS names, current_setting('restore_command') AS restore";
+  const [setting] = await node.database.ask<{ names: string; restore: string }>(sql, [], ASK_MS);
+  // More WAL would move the end away from the fork that is recorded.
+  if (setting?.restore !== "") throw new TidemarkError("TM-CLUSTER-NOT-READY", "restore_command is set");
+  if (setting.names !== standbyNames(CLOSED_SET))
     throw new TidemarkError("TM-CLUSTER-NOT-READY", "synchronous_standby_names is not closed");
   const from = facts.timeline > 0 ? facts.timeline : (await node.identify()).timeline;
   const { claim, loss: _former, ...kept } = record;
@@ -128,7 +133,7 @@ export async function finish(node: PostgresNode, record: ClusterRecord): Promise
 async function reserveTimelines(node: PostgresNode, record: ClusterRecord): Promise<void> {
   for (let timeline = (record.forkedFrom ?? 0) + 1; timeline < record.timeline; timeline++) {
     if ((await readHistory(node, timeline as Timeline)) !== undefined) continue;
-    await node.writeData(historyPath(timeline), "# reserved by Tidemark; this node was never on it\n");
+    await node.writeData(historyPath(timeline), RESERVED_HISTORY);
   }
 }
 

@@ -21,7 +21,7 @@ const ASK_MS = 2_000;
  * enters this wait after a whole round over archive, pg_wal and stream, and reads a changed primary_conninfo when it leaves
  * it, before it could start another receiver.
  */
-const EXHAUSTED = "RecoveryRetrieveRetryInterval";
+export const EXHAUSTED = "RecoveryRetrieveRetryInterval";
 
 /** Sessions could hold back replay, and must not read what becomes another reign (R3). Tidemark's own are left. */
 const END_SESSIONS_SQL =
@@ -63,7 +63,7 @@ async function settle(node: PostgresNode, deadlineMs: number): Promise<NodeFacts
   let told = false;
   for (let round = 0; ; round++) {
     // Before the look: what is seen afterwards, a startup process that has read its settings again does.
-    told ||= await isTold(node);
+    told ||= await isToldToFollowNobody(node);
     const facts = await node.database.facts(ASK_MS);
     if (!facts.inRecovery) throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this node is a primary: it is fenced, not revoked");
     for (const pid of facts.receivers) signalProcess(pid, "SIGTERM");
@@ -86,8 +86,8 @@ async function settle(node: PostgresNode, deadlineMs: number): Promise<NodeFacts
   }
 }
 
-/** Whether this session, and so the postmaster, has read that there is nobody to follow. */
-async function isTold(node: PostgresNode): Promise<boolean> {
+/** Whether this session, and so the postmaster, has read that there is nobody to follow and nothing to restore. */
+export async function isToldToFollowNobody(node: PostgresNode): Promise<boolean> {
   const [row] = await node.database.ask<{ conninfo: string; restore: string }>(
     "SELECT current_setting('primary_conninfo') AS conninfo, current_setting('restore_command') AS restore",
     [],
