@@ -300,7 +300,11 @@ const completed: Handler<"completed"> = (state, input, settings) => {
   if (!isOurCompletion(state, input) || record === undefined || candidate === undefined) return stay(state);
   if (vote === undefined || completion === undefined) return stay(state);
   const { target: end, timeline } = completion;
-  const next = { ...state, votes: { ...state.votes, [input.node]: { ...vote, end, timeline } } };
+  const next = {
+    ...state,
+    votes: { ...state.votes, [input.node]: { ...vote, end, timeline } },
+    completed: { ...completion, node: input.node, lsn: vote.end },
+  };
   // What was to be covered when the target was chosen is covered, however far a vault that voted since then reaches.
   return isCovered(next) ? promote(next, candidate) : weigh(next, settings);
 };

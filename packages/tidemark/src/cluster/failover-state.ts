@@ -86,6 +86,8 @@ export interface FailoverState {
   readonly candidate?: Candidate;
   /** What the candidate is given while `completing`. */
   readonly completion?: Completion;
+  /** What was given to `node`, which had voted `lsn`: for the account of the failover. */
+  readonly completed?: Completion & { readonly node: string; readonly lsn: string };
   /** An operator's acceptance of the stated loss, for the open claim. */
   readonly acceptance?: { readonly by: string; readonly reason: string };
   /** Why a claim was made, for its record. */

@@ -44,11 +44,10 @@ const WORDS: Readonly<Record<SetKind, string>> = {
   asynchronous: "return without another copy",
 };
 
-/** What the candidate is being given, by its own vote and the vault's. */
-function completionOf({ candidate, completion, votes }: FailoverState): CompletionAccount | undefined {
-  const lsn = candidate === undefined ? undefined : votes[candidate.node]?.end;
-  if (completion === undefined || lsn === undefined) return undefined;
-  const { from, target } = completion;
+/** What the candidate was given, by its own vote and the vault's. */
+function completionOf({ candidate, completed }: FailoverState): CompletionAccount | undefined {
+  if (completed === undefined || completed.node !== candidate?.node) return undefined;
+  const { from, lsn, target } = completed;
   return { from, lsn, target, bytes: Math.max(0, Number(parseLsn(target) - parseLsn(lsn))) };
 }
 
