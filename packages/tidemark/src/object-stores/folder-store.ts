@@ -4,16 +4,14 @@
 import { constants, type Stats } from "node:fs";
 import { link, lstat, mkdir, open, realpath, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Clock } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
-import type { Logger } from "@tidemark/kernel/logger";
-import type { Random } from "@tidemark/kernel/random";
 import { DirectReader } from "./direct-reader.ts";
 import { folderError, isErrno } from "./folder-errors.ts";
 import { listFolder } from "./folder-listing.ts";
 import { clearLeftovers, probeFolder, temporaryName, WORK_FOLDER, type FolderProbe } from "./folder-work.ts";
 import { checkKeyPrefix, checkObjectKey } from "./object-key.ts";
 import type { FolderStoreOptions } from "./object-store-options.ts";
+import type { ObjectStoreWorld, StoreAccess } from "./object-store-world.ts";
 import {
   MAX_OBJECT_BYTES,
   type GetOptions,
@@ -22,16 +20,6 @@ import {
   type ObjectStoreAbilities,
   type PutOptions,
 } from "./object-store.ts";
-
-/** What a store is given of the world. */
-export interface ObjectStoreWorld {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-}
-
-/** `read`: nothing is written, not even to probe; `put` and `delete` reject with TM-OBJECT-STORE-DENIED. */
-export type StoreAccess = "read" | "read-write";
 
 /** Written in one call, in bytes; between two of them an abort is noticed. */
 const WRITE_BYTES = 4 * 1_048_576;

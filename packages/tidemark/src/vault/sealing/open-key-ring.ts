@@ -1,5 +1,4 @@
 import type { Clock } from "@tidemark/kernel/clock";
-import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Random } from "@tidemark/kernel/random";
 import type { EncryptionOptions, KeyOptions } from "./key-options.ts";
 import type { KeyProvider } from "./key-provider.ts";
@@ -30,7 +29,9 @@ async function openKey(options: KeyOptions, world: KeyWorld): Promise<KeyProvide
     case "environment":
       return keyFromEnvironment(options.name, world.environment, world.random);
     case "aws-kms": {
-      throw new TidemarkError("TM-SEAL-KEY-SOURCE", `could not take the key ${options.keyId}: AWS KMS is not there yet`);
+      // The SDK takes a quarter of a second to load; who has no key there does not wait for it.
+      const { AwsKmsKey } = await import("./aws-kms-key.ts");
+      return new AwsKmsKey(options, world);
     }
   }
 }
