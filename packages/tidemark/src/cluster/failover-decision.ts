@@ -289,7 +289,10 @@ const promoteFailed: Handler<"promote-failed"> = (state, input, settings) => {
 /** Another vault, another candidate, and where there is none, the incumbent (R8) or what an operator accepted. */
 const notCompleted: Handler<"not-completed"> = (state, input, settings) => {
   if (!isOurCompletion(state, input)) return stay(state);
-  const failed = { ...state.notCompleted, [completionKey(input.node, input.from)]: `${completionKey(input.node, input.from)}: ${input.why}` };
+  const failed = {
+    ...state.notCompleted,
+    [completionKey(input.node, input.from)]: `${completionKey(input.node, input.from)}: ${input.why}`,
+  };
   return weigh({ ...state, notCompleted: failed }, settings);
 };
 

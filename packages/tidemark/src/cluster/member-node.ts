@@ -16,7 +16,9 @@ export interface MemberPlace {
 /** Everybody whom commits may wait for, besides the primary: the other nodes, and the vaults that are synchronous. */
 export function placesOf(store: Pick<StoreConfig, "nodes" | "vaults">, primary: string): MemberPlace[] {
   return [
-    ...store.nodes.filter(({ name }) => name !== primary).map(({ name, domain }) => ({ node: name, prefix: nodePrefix(name), domain: domainKey(domain) })),
+    ...store.nodes
+      .filter(({ name }) => name !== primary)
+      .map(({ name, domain }) => ({ node: name, prefix: nodePrefix(name), domain: domainKey(domain) })),
     ...store.vaults
       .filter(({ synchronous }) => synchronous)
       .map(({ name, domain }) => ({ node: name, prefix: vaultPrefix(name), domain: domainKey(domain) })),

@@ -6,7 +6,13 @@ import { nextStep, wantedSet } from "./synchronous-policy.ts";
 import { sampleSet } from "./testing/sample-record.ts";
 
 const streaming = (node: string, identity = `${node}_1`): MemberView => ({ node, identity, domain: node, streaming: true, goneForMs: 0 });
-const gone = (node: string, goneForMs: number, identity = `${node}_1`): MemberView => ({ node, identity, domain: node, streaming: false, goneForMs });
+const gone = (node: string, goneForMs: number, identity = `${node}_1`): MemberView => ({
+  node,
+  identity,
+  domain: node,
+  streaming: false,
+  goneForMs,
+});
 
 function input(change: Partial<PolicyInput>): PolicyInput {
   return {

@@ -43,16 +43,14 @@ export function addAgentRoutes(server: FastifyInstance, supervisor: NodeSupervis
   });
   server.post("/complete", async (request) => {
     const body = objectOf(request.body);
-    const target = textOf(body["target"], "target");
-    parseLsn(target);
+    const target = lsnOf(body["target"], "target");
     const timeline = wholeNumberOf(body["timeline"], "timeline") as Timeline;
     await supervisor.complete({ epoch: epochOf(body), target, timeline, from: textOf(body["from"], "from") });
     return supervisor.status();
   });
   server.post("/promote", async (request) => {
     const body = objectOf(request.body);
-    const target = textOf(body["target"], "target");
-    parseLsn(target);
+    const target = lsnOf(body["target"], "target");
     await supervisor.promote({ epoch: epochOf(body), target, incumbent: body["incumbent"] === true });
     return supervisor.status();
   });
@@ -63,6 +61,17 @@ export function addAgentRoutes(server: FastifyInstance, supervisor: NodeSupervis
     await supervisor.holdBack(hold);
     return { heldBack: hold };
   });
+}
+
+/** LSN text. Throws TM-CLUSTER-REQUEST. */
+function lsnOf(value: unknown, name: string): string {
+  const text = textOf(value, name);
+  try {
+    parseLsn(text);
+  } catch (cause) {
+    throw new TidemarkError("TM-CLUSTER-REQUEST", `${name} must be an LSN`, { cause });
+  }
+  return text;
 }
 
 function epochOf(body: Readonly<Record<string, unknown>>): Epoch {

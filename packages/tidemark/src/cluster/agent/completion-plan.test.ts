@@ -30,7 +30,10 @@ describe("the files of a completion", () => {
 
   it("take the newest of two forks in one segment, and a fork at a segment's beginning from there on", () => {
     expect(names(plan([1, "0/100"], [3, "0/900"], "1\t0/200\tx\n2\t0/300\tx\n"))).toEqual(["000000030000000000000000"]);
-    expect(names(plan([1, "0/100"], [2, "0/1000100"], "1\t0/1000000\tx\n"))).toEqual(["000000010000000000000000", "000000020000000000000001"]);
+    expect(names(plan([1, "0/100"], [2, "0/1000100"], "1\t0/1000000\tx\n"))).toEqual([
+      "000000010000000000000000",
+      "000000020000000000000001",
+    ]);
   });
 
   it("fill the numbers that were reserved and never begun, or PostgreSQL would stop looking there (R2)", () => {

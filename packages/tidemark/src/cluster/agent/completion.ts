@@ -216,7 +216,9 @@ class FetchedWal {
   end(): void {
     const { boundary } = this.#reader;
     if (boundary === undefined || boundary < this.#way.to.lsn) {
-      throw notCompleted(`the last whole record ends at ${boundary === undefined ? "no place" : formatLsn(boundary)}, voted was ${formatLsn(this.#way.to.lsn)}`);
+      throw notCompleted(
+        `the last whole record ends at ${boundary === undefined ? "no place" : formatLsn(boundary)}, voted was ${formatLsn(this.#way.to.lsn)}`,
+      );
     }
   }
 }

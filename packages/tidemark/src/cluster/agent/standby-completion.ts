@@ -20,7 +20,8 @@ export class StandbyCompletion {
   async run(order: CompleteOrder & { from: string }, timeline: Timeline | undefined): Promise<void> {
     const { store, token, clock } = this.#node.world;
     const vault = store.vaults.find((one) => one.name === order.from);
-    if (vault === undefined) throw new TidemarkError("TM-CLUSTER-UNKNOWN-STORE", `"${order.from.slice(0, 80)}" is no vault in the configuration`);
+    if (vault === undefined)
+      throw new TidemarkError("TM-CLUSTER-UNKNOWN-STORE", `"${order.from.slice(0, 80)}" is no vault in the configuration`);
     const wal = new VaultWal({ address: { host: vault.host, port: vault.port }, token, clock });
     const abort = new AbortController();
     this.#running = { epoch: order.epoch, abort };
@@ -28,7 +29,8 @@ export class StandbyCompletion {
       const times = await complete(this.#node, order, { wal, timeline, signal: abort.signal });
       this.#last = { epoch: order.epoch, times };
     } catch (error) {
-      if (abort.signal.aborted) throw new TidemarkError("TM-CLUSTER-NOT-COMPLETED", "the completion was ended for a later claim", { cause: error });
+      if (abort.signal.aborted)
+        throw new TidemarkError("TM-CLUSTER-NOT-COMPLETED", "the completion was ended for a later claim", { cause: error });
       throw error;
     } finally {
       this.#running = undefined;

@@ -23,6 +23,8 @@ export interface StackOptions {
   readonly required?: number;
   readonly failover?: Partial<StoreConfig["failover"]>;
   readonly nodes?: number;
+  /** How many vaults; called vault1 and so on. Default none. */
+  readonly vaults?: number;
   readonly settings?: Readonly<Record<string, string>>;
 }
 
@@ -39,8 +41,9 @@ export class ClusterStack {
   static async make(options: StackOptions = {}): Promise<ClusterStack> {
     const folder = await testFolder();
     const count = options.nodes ?? 2;
+    const vaults = options.vaults ?? 0;
     const ports: number[] = [];
-    for (let index = 0; index < 2 + 2 * count; index++) ports.push(await freePort());
+    for (let index = 0; index < 2 + 2 * count + vaults; index++) ports.push(await freePort());
     await writeFile(join(folder, "setup.sql"), "CREATE TABLE orders (id bigint PRIMARY KEY, note text NOT NULL);\n");
     const store: StoreConfig = {
       kind: "postgresql",
@@ -56,7 +59,16 @@ export class ClusterStack {
         dataDir: join(folder, `pg${index + 1}`, "data"),
         domain: { machine: "here", process: `pg${index + 1}` },
       })),
-      vaults: [],
+      vaults: Array.from({ length: vaults }, (_, index) => ({
+        name: `vault${index + 1}`,
+        host: "127.0.0.1",
+        port: ports[2 + 2 * count + index] ?? 0,
+        directory: join(folder, `vault${index + 1}`),
+        domain: { machine: "here", process: `vault${index + 1}` },
+        synchronous: true,
+        keepLocalBytes: 67_108_864,
+        archive: { stores: [], compression: { kind: "zstd", level: 1 }, encryption: "none", partialEveryMs: 5_000 },
+      })),
       required: options.required ?? 1,
       policy: options.policy ?? { kind: "available" },
       failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250, ...options.failover },
@@ -89,10 +101,12 @@ export class ClusterStack {
     await writeFile(join(this.folder, "config.json"), JSON.stringify(config));
   }
 
-  /** Starts `control` or the agent of a node, and waits until it answers. */
+  /** Starts `control`, the agent of a node, or a vault, and waits until it answers. */
   async start(role: string): Promise<void> {
     const script = fileURLToPath(new URL("role-process.ts", import.meta.url));
-    const args = role === "control" ? ["control", join(this.folder, "config.json")] : ["agent", join(this.folder, "config.json"), role];
+    const config = join(this.folder, "config.json");
+    const kind = this.store.vaults.some((vault) => vault.name === role) ? "vault" : "agent";
+    const args = role === "control" ? ["control", config] : [kind, config, role];
     const child = spawn(process.execPath, ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", script, ...args], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
@@ -107,7 +121,7 @@ export class ClusterStack {
 
   async startAll(): Promise<void> {
     await this.start("control");
-    await Promise.all(this.store.nodes.map((node) => this.start(node.name)));
+    await Promise.all([...this.store.nodes, ...this.store.vaults].map(({ name }) => this.start(name)));
   }
 
   /** Signals the process of a role; with SIGKILL or SIGTERM waits for its end. */
@@ -159,8 +173,7 @@ export class ClusterStack {
   }
 
   async agent(node: string): Promise<AgentStatus> {
-    const port = this.store.nodes.find((one) => one.name === node)?.agent.port ?? 0;
-    return (await this.ask(port, "/status")).body as AgentStatus;
+    return (await this.ask(this.agentPort(node), "/status")).body as AgentStatus;
   }
 
   agentPort(node: string): number {
