@@ -2,7 +2,8 @@
 // x.pg.test.ts (a real PostgreSQL), x.e2e.ts (the whole stack as processes), tools/tidy (the repository itself).
 import { defineConfig } from "vitest/config";
 
-const conditions = ["@tidemark/source", "node", "import", "module", "default"];
+// Not "module": bundlers' builds under that name (the AWS SDK's) are no modules that Node can load.
+const conditions = ["@tidemark/source", "node", "import", "default"];
 const shared = { resolve: { conditions }, ssr: { resolve: { conditions, externalConditions: conditions } } };
 const node = {
   environment: "node" as const,
