@@ -6,6 +6,17 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { findNode, runtimeEnvironment } from "./node-runtime.mjs";
 
+/** PostgreSQL takes 1 to 125 from restore_command for "the WAL ends here" and opens the database: docs/wal-archiving.md, "Exit codes". */
+const restoring = process.argv.includes("wal") && process.argv.includes("fetch");
+const SURE_END = 99;
+const UNEXPECTED = 255;
+
+/** Ends with `code`; of `wal fetch` only 0, the sure end, and what stops PostgreSQL go out: Node breaks down with small numbers. */
+function end(code) {
+  if (!restoring || code === 0 || code >= 128) process.exit(code);
+  process.exit(code === SURE_END ? 1 : UNEXPECTED);
+}
+
 const built = fileURLToPath(new URL("../dist/main.js", import.meta.url));
 const source = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const fromSource = existsSync(source);
@@ -14,7 +25,7 @@ try {
   node = findNode();
 } catch (error) {
   process.stderr.write(`${error.message}\n`);
-  process.exit(69);
+  end(69);
 }
 const args = fromSource
   ? ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", source]
@@ -28,10 +39,10 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) {
 }
 child.on("error", (error) => {
   process.stderr.write(`tidemark: cannot start ${node}: ${error.message}\n`);
-  process.exit(69);
+  end(69);
 });
 child.on("exit", (code, signal) => {
-  if (signal === null) process.exit(code ?? 1);
+  if (signal === null) end(code ?? 1);
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.removeAllListeners(name);
   process.kill(process.pid, signal);
 });

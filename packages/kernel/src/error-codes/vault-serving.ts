@@ -24,14 +24,16 @@ export const vaultServingErrors = {
     httpStatus: 410,
   },
   "TM-VAULT-UNSURE": {
-    meaning: "Whether there is more WAL cannot be said at the moment: a failover is under way, the vault just started, or somebody who may have more does not answer.",
+    meaning:
+      "Whether there is more WAL cannot be said at the moment: a failover is under way, the vault just started, or somebody who may have more does not answer.",
     normal: true,
     retry: "later",
     hint: "Try again; `tidemark wal fetch --patience` does. When a vault is lost for good, `--without-vault` takes the end of the object stores for the end.",
     httpStatus: 503,
   },
   "TM-VAULT-OTHER-HISTORY": {
-    meaning: "WAL was asked for, or given, of a timeline that is not part of the recorded history: a branch that was left, or a number that was never used.",
+    meaning:
+      "WAL was asked for, or given, of a timeline that is not part of the recorded history: a branch that was left, or a number that was never used.",
     normal: false,
     retry: "never",
     hint: "Recover along the timeline that `tidemark wal status` shows: set recovery_target_timeline to its number.",
@@ -98,6 +100,12 @@ export const vaultServingErrors = {
     normal: false,
     retry: "never",
     hint: "Name it with --store and --vault; `stores.<store>.vaults` in tidemark.yaml lists them.",
+  },
+  "TM-VAULT-TIME": {
+    meaning: "A text is not a time.",
+    normal: false,
+    retry: "never",
+    hint: "Write it like 2026-03-01T12:00:00Z; without a zone it is UTC.",
   },
   "TM-VAULT-DESTINATION": {
     meaning: "A WAL file that was fetched could not be written where PostgreSQL wants it.",

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { didYouMean } from "../config/did-you-mean.ts";
 import { EXIT } from "../platform/exit-codes.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
+import { restoreSafeExit } from "./wal-exit-codes.ts";
 
 /** What a command's module gives: the command, with its action; the action sets the exit code by what it answers. */
 export interface CommandContext {
@@ -50,6 +51,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./logs-command.ts")).logsCommand(context),
   },
   {
+    name: "wal",
+    group: LOOK,
+    summary: "archive and restore WAL, see recovery points",
+    load: async (context) => (await import("./wal-command.ts")).walCommand(context),
+  },
+  {
     name: "config",
     group: LOOK,
     summary: "check tidemark.yaml",
@@ -92,6 +99,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./role-commands.ts")).agentCommand(context),
   },
   {
+    name: "vault",
+    group: ROLES,
+    summary: "receives and archives WAL",
+    load: async (context) => (await import("./role-commands.ts")).vaultCommand(context),
+  },
+  {
     name: "gateway",
     group: ROLES,
     summary: "accepts writes and applies them",
@@ -101,6 +114,10 @@ const COMMANDS: readonly CommandEntry[] = [
 
 /** Runs a command line and answers the exit code. Errors are shown, never thrown. */
 export async function runCommandLine(args: readonly string[], terminal: Terminal = openTerminal()): Promise<number> {
+  return restoreSafeExit(args, await run(args, terminal));
+}
+
+async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode: number = EXIT.ok;
   try {
     const program = await buildProgram(args, { terminal, end: (code) => (exitCode = code) });
