@@ -64,7 +64,7 @@ export interface VaultFile {
 export interface ArchiveFile {
   readonly stores: Readonly<Record<string, ObjectStoreFile>>;
   readonly compression?: { readonly level?: number };
-  readonly encryption?: "none" | { readonly key: KeyFile; readonly formerKeys?: readonly KeyFile[] };
+  readonly encryption?: "none" | { readonly key: KeyFile; readonly formerKeys?: readonly KeyFile[]; readonly acceptUnencrypted?: boolean };
   readonly partialEvery?: DurationText;
 }
 

@@ -1,4 +1,6 @@
+import type { ObjectStoreOptions } from "../object-stores/object-store-options.ts";
 import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
+import type { EncryptionOptions } from "../vault/sealing/key-options.ts";
 
 /**
  * The configuration as the roles use it: checked, with defaults filled in, durations in milliseconds, sizes in bytes,
@@ -96,67 +98,16 @@ export interface ArchiveConfig {
   readonly stores: readonly ArchiveStoreConfig[];
   readonly compression: { readonly kind: "zstd"; readonly level: number };
   /** `none` only where the file says so. Default: a key in `secrets/<vault>-archive.key` in the state folder. */
-  readonly encryption: EncryptionConfig | "none";
+  readonly encryption: EncryptionOptions;
   /** Time between two uploads of the growing segment, if it grew. Default half the smallest RPO above 0 of the services on the store, 500 ms to 5 s. */
   readonly partialEveryMs: number;
 }
-
-/** New objects are sealed with `key`; objects that were sealed with a former one stay readable. */
-export interface EncryptionConfig {
-  readonly key: KeyOptions;
-  readonly formerKeys: readonly KeyOptions[];
-}
-
-/** What wraps the data keys of archived objects: never the key itself, but where it is. */
-export type KeyOptions =
-  /** A file with 32 bytes as hexadecimal, base64 or base64url text. Absolute path. A vault that is new makes it when it is absent. */
-  | { readonly kind: "file"; readonly file: string }
-  /** An environment variable with the same text. */
-  | { readonly kind: "environment"; readonly name: string }
-  | {
-      readonly kind: "aws-kms";
-      readonly keyId: string;
-      readonly region: string;
-      readonly endpoint?: string;
-      /** Default: the AWS SDK's own chain (environment, profile, the machine's role). */
-      readonly credentials?: AwsCredentialOptions;
-    };
 
 export interface ArchiveStoreConfig {
   /** Its name within the vault. */
   readonly name: string;
   readonly options: ObjectStoreOptions;
 }
-
-export type ObjectStoreOptions = FolderStoreOptions | S3StoreOptions;
-
-export interface FolderStoreOptions {
-  readonly kind: "folder";
-  /** Absolute path. Default `archives/<vault>-<name>` in the state folder. */
-  readonly directory: string;
-}
-
-export interface S3StoreOptions {
-  readonly kind: "s3";
-  readonly bucket: string;
-  /** What every key begins with, ending in `/`; or empty. */
-  readonly prefix: string;
-  readonly region: string;
-  /** Default: AWS. */
-  readonly endpoint?: string;
-  /** `endpoint/bucket/key` instead of `bucket.endpoint/key`. Default: true with an endpoint. */
-  readonly pathStyle: boolean;
-  /** Default: the AWS SDK's own chain (environment, profile, the machine's role). */
-  readonly credentials?: AwsCredentialOptions;
-  /** Objects cannot be deleted before this time has passed. */
-  readonly lock?: { readonly mode: "governance" | "compliance"; readonly forMs: number };
-  readonly serverSideEncryption?: { readonly kind: "AES256" } | { readonly kind: "aws:kms"; readonly keyId?: string };
-}
-
-/** AWS credentials: a file in the form of `~/.aws/credentials` (its default profile), or the names of environment variables. */
-export type AwsCredentialOptions =
-  | { readonly kind: "file"; readonly file: string }
-  | { readonly kind: "environment"; readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
 
 export interface FailoverConfig {
   /** A primary that answers no probe for so long is suspected. Default 2 s. */

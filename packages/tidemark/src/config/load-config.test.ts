@@ -61,7 +61,18 @@ describe("the configuration", () => {
     });
     expect(config.stores["orders"]).toMatchObject({
       database: "orders",
-      required: 1,
+      required: 2,
+      vaults: [
+        {
+          name: "vault1",
+          port: 7431,
+          directory: "/srv/state/vaults/orders-vault1",
+          archive: {
+            stores: [{ name: "main", options: { kind: "folder", directory: "/srv/state/archives/vault1-main" } }],
+            encryption: { key: { kind: "file", file: "/srv/state/secrets/vault1-archive.key" } },
+          },
+        },
+      ],
       policy: { kind: "available" },
       acknowledge: "journal",
       failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250 },

@@ -53,7 +53,7 @@ describe("the configuration of vaults", () => {
             { name: "far", options: { kind: "s3", bucket: "shop-wal", prefix: "", region: "eu-central-1", pathStyle: false } },
           ],
           compression: { kind: "zstd", level: 1 },
-          encryption: { key: { kind: "file", file: "/etc/tidemark/archive.key" }, formerKeys: [] },
+          encryption: { key: { kind: "file", file: "/etc/tidemark/archive.key" }, formerKeys: [], acceptUnencrypted: false },
           partialEveryMs: 5_000,
         },
       },
@@ -77,7 +77,7 @@ describe("the configuration of vaults", () => {
     const text = VAULTED.replace("directory: archive }", "directory: /mnt/archive }")
       .replace(
         "key: { file: archive.key }",
-        "key: { awsKms: { keyId: alias/wal, region: eu-west-1 } }, formerKeys: [{ environment: OLD_KEY }]",
+        "key: { awsKms: { keyId: 1234abcd-12ab-34cd, region: eu-west-1 } }, formerKeys: [{ environment: OLD_KEY }]",
       )
       .replace(
         "region: eu-central-1 }",
@@ -93,7 +93,7 @@ describe("the configuration of vaults", () => {
       domain: { process: "vault1", machine: "localhost", zone: "b" },
       archive: {
         encryption: {
-          key: { kind: "aws-kms", keyId: "alias/wal", region: "eu-west-1" },
+          key: { kind: "aws-kms", keyId: "1234abcd-12ab-34cd", region: "eu-west-1" },
           formerKeys: [{ kind: "environment", name: "OLD_KEY" }],
         },
         stores: [
@@ -174,6 +174,12 @@ describe("the configuration of vaults", () => {
       "key: { file: archive.key }",
       "key: c2VjcmV0",
       '14:30 TM-CONFIG-VALUE "c2VjcmV0" does not fit here | one of `file`, `environment`, `awsKms`',
+    ],
+    [
+      "an alias of a key",
+      "{ file: archive.key }",
+      "{ awsKms: { keyId: alias/wal, region: eu-west-1 } }",
+      '14:49 TM-CONFIG-VALUE "alias/wal" does not fit here | a key\'s id or ARN, not an alias, whose meaning can change',
     ],
     [
       "encryption that is neither",

@@ -1,6 +1,8 @@
 // A vault as written, with what its file leaves out filled in.
 import { join, resolve } from "node:path";
-import type { ArchiveConfig, AwsCredentialOptions, KeyOptions, ObjectStoreOptions, VaultConfig } from "./config.ts";
+import type { AwsCredentialOptions, ObjectStoreOptions } from "../object-stores/object-store-options.ts";
+import type { KeyOptions } from "../vault/sealing/key-options.ts";
+import type { ArchiveConfig, VaultConfig } from "./config.ts";
 import { addressOf, domainAt, durationMs, pathOf, sizeBytes, type Places } from "./config-values.ts";
 import type { ArchiveFile, AwsCredentialsFile, ConfigFile, KeyFile, ObjectStoreFile, VaultFile } from "./config-file.ts";
 
@@ -58,6 +60,7 @@ function completeArchive(
         : {
             key: encryption === undefined ? byDefault : completeKey(encryption.key, places),
             formerKeys: (encryption?.formerKeys ?? []).map((key) => completeKey(key, places)),
+            acceptUnencrypted: encryption?.acceptUnencrypted ?? false,
           },
     partialEveryMs: archive.partialEvery === undefined ? about.partialEveryMs : durationMs(archive.partialEvery, "0"),
   };
