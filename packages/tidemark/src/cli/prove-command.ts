@@ -22,12 +22,16 @@ interface ProveFlags {
   readonly fault: FaultName;
   readonly all?: boolean;
   readonly rate: number;
-  readonly seconds: number;
+  readonly seconds?: number;
   readonly seed?: number;
   readonly json?: boolean;
   readonly keep?: boolean;
   readonly output?: string;
 }
+
+/** How long the load lasts by default; with `--all`, of each. */
+const SECONDS = 15;
+const SECONDS_OF_EACH = 10;
 
 /** Around the load: start, fault, settling, stop. For the expected end only. */
 const AROUND_MS = 12_000;
@@ -41,12 +45,12 @@ export function proveCommand(context: CommandContext): Command {
     .addOption(new Option("-f, --fault <name>", "what to break").choices(FAULT_NAMES).default(DEFAULT_FAULT))
     .option("-a, --all", "every fault in turn, with a table at the end")
     .option("--rate <n>", "orders a second", wholeNumber(1, 20_000), 300)
-    .option("--seconds <n>", "how long the load lasts at least", wholeNumber(5, 3_600), 15)
+    .option("--seconds <n>", `how long the load lasts at least (default: ${SECONDS}, with --all ${SECONDS_OF_EACH})`, wholeNumber(5, 3_600))
     .option("--seed <n>", "seed of the load (default: a new one each time)", wholeNumber(0, 0xffff_ffff))
     .option("--json", "print the report as JSON (with --all, a list), progress to standard error")
     .option("--keep", "leave the stack running, and say where")
     .option("-o, --output <folder>", `where ledger, report and proof go (default: ./${DEFAULT_STATE_DIR}/proofs/<time>-<fault>)`)
-    .addHelpText("after", `\nFaults:\n${FAULT_NAMES.map((name) => `  ${name.padEnd(17)}${firstSentence(name)}`).join("\n")}\n${HELP_END}`)
+    .addHelpText("after", `\nFaults:\n${FAULT_NAMES.map((name) => `  ${name.padEnd(26)}${firstSentence(name)}`).join("\n")}\n${HELP_END}`)
     .action(async (flags: ProveFlags, command: Command) => {
       if (flags.all === true && command.getOptionValueSource("fault") === "cli")
         command.error("error: --all runs every fault; it cannot be given with --fault");
@@ -134,6 +138,7 @@ async function runOne(
   { terminal, signal }: { terminal: Terminal; signal: AbortSignal },
 ): Promise<Done> {
   const output = outputFolder(fault, oneOfMany, flags);
+  const seconds = flags.seconds ?? (oneOfMany ? SECONDS_OF_EACH : SECONDS);
   const seed = flags.seed ?? Math.floor(systemRandom.fraction() * 0xffff_ffff);
   const progress = new ProgressLine(
     fault,
@@ -142,12 +147,12 @@ async function runOne(
       columns: terminal.columns,
       live: terminal.interactive && process.stderr.isTTY && flags.json !== true,
     },
-    flags.seconds * 1_000 + AROUND_MS,
+    seconds * 1_000 + AROUND_MS,
   );
   try {
     const run = `p${Date.now().toString(36)}${Buffer.from(systemRandom.bytes(2)).toString("hex")}`;
     const result = await prove(
-      { fault, ratePerSecond: flags.rate, seconds: flags.seconds, seed, run, output, keep: flags.keep === true },
+      { fault, ratePerSecond: flags.rate, seconds, seed, run, output, keep: flags.keep === true },
       progress,
       signal,
     );

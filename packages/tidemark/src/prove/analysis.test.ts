@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { doomedIds, healedAt, lossFigure, putBackFigure, recoveryTime } from "./analysis.ts";
+import { copiesFigure, doomedIds, forgottenOrders, healedAt, lossFigure, putBackFigure, recoveryTime } from "./analysis.ts";
 import { FAULTS } from "./faults/fault-catalogue.ts";
 import type { Injected } from "./faults/fault.ts";
 import type { LedgerEntry } from "./ledger/ledger-entry.ts";
@@ -54,6 +54,35 @@ describe("the analysis of a run", () => {
     const positionsAtLoss = { journal: "j", base: 3n, byPartition: new Map([[0, 5n]]) };
     expect(doomedIds(ledger, injected({ positionsAtLoss }))).toEqual(new Set(["id-b", "id-c"]));
     expect(doomedIds(ledger, injected())).toBeUndefined();
+  });
+
+  it("says which copy had a commit: the standby, or else the vault when the new primary has it by the commit of the old one", () => {
+    const ordersBefore = new Map([
+      ["a", "1"],
+      ["b", "2"],
+      ["c", "2"],
+      ["d", "3"],
+    ]);
+    const ordersOnStandby = new Map([["a", "1"]]);
+    const rows = [row("a", 900), row("b", 950), row("c", 950), row("d", 1_500), row("e", 980)];
+    expect(copiesFigure(rows, injected({ ordersBefore, ordersOnStandby }))).toMatchObject({
+      committed: 4,
+      onStandby: 1,
+      fromVault: { orders: 2, commits: 1 },
+    });
+    expect(copiesFigure(rows, injected({ ordersBefore }))).toBeUndefined();
+  });
+
+  it("holds against PostgreSQL what it had to put back only where commits waited for copies (NO-LOSS-PROMOTE)", () => {
+    const ordersBefore = new Map([
+      ["a", "1"],
+      ["b", "2"],
+    ]);
+    const rows = [row("a", 900), row("b", 1_400)];
+    expect(forgottenOrders(FAULTS["lagging-standby"], rows, injected({ ordersBefore }))).toEqual(["b"]);
+    expect(forgottenOrders(FAULTS["kill-primary"], rows, injected({ ordersBefore }))).toEqual(["b"]);
+    expect(forgottenOrders(FAULTS["lagging-standby-no-vault"], rows, injected({ ordersBefore }))).toEqual([]);
+    expect(forgottenOrders(FAULTS["kill-primary"], rows, injected())).toEqual([]);
   });
 
   it("counts as put back what the old primary had and the new one committed after the fault, and its transactions once", () => {

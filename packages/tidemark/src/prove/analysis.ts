@@ -1,7 +1,7 @@
 import type { Fault, Injected } from "./faults/fault.ts";
 import type { LedgerEntry } from "./ledger/ledger-entry.ts";
 import { firstCommitAfter, longestPause, type Marks, type Pause } from "./report/figures.ts";
-import type { Doomed, Measured, PutBack } from "./report/report.ts";
+import type { Copies, Doomed, Measured, PutBack } from "./report/report.ts";
 import { positionOf } from "./stack/order-tables.ts";
 import { TARGETS } from "./stack/prove-config.ts";
 import type { TableRow } from "./verdict/table-row.ts";
@@ -36,19 +36,44 @@ export function doomedFigure(doomed: ReadonlySet<string> | undefined): Doomed | 
 export function putBackFigure(rows: readonly TableRow[], injected: Injected): PutBack | undefined {
   const before = injected.ordersBefore;
   if (before === undefined) return undefined;
-  const transactions = new Set<string>();
-  let orders = 0;
-  for (const row of rows) {
-    const transaction = before.get(row.order);
-    if (transaction === undefined || row.committedAtMs <= injected.endedAtMs) continue;
-    orders++;
-    transactions.add(transaction);
-  }
+  const again = committedAgain(rows, injected);
   return {
-    orders,
-    commits: transactions.size,
+    orders: again.length,
+    commits: new Set(again.map((order) => before.get(order))).size,
     method:
       "read on the old primary right before the fault, and committed again on the new one after it, by number and commit time; a lower bound",
+  };
+}
+
+/** Orders that the old primary showed as committed right before the fault, and that were committed again after it. */
+function committedAgain(rows: readonly TableRow[], injected: Injected): string[] {
+  const before = injected.ordersBefore;
+  if (before === undefined) return [];
+  return rows.flatMap((row) => (before.has(row.order) && row.committedAtMs > injected.endedAtMs ? [row.order] : []));
+}
+
+/** The orders whose commit PostgreSQL had waited for and lost all the same, where the fault may not bring that about. */
+export function forgottenOrders(fault: Fault, rows: readonly TableRow[], injected: Injected): string[] {
+  return fault.keepsCommits ? committedAgain(rows, injected) : [];
+}
+
+/**
+ * Which copy had what: of the orders that the old primary showed right before the fault, how many the standby had replayed,
+ * and how many of the others the new primary has by the very commit of the old one: those came from the vault. Looked at on
+ * the standby first, so what was replayed between the two looks counts for the vault where it was not held back.
+ */
+export function copiesFigure(rows: readonly TableRow[], injected: Injected): Copies | undefined {
+  const { ordersBefore, ordersOnStandby } = injected;
+  if (ordersBefore === undefined || ordersOnStandby === undefined) return undefined;
+  const kept = rows.filter(
+    (row) => ordersBefore.has(row.order) && !ordersOnStandby.has(row.order) && row.committedAtMs <= injected.endedAtMs,
+  );
+  return {
+    committed: ordersBefore.size,
+    onStandby: [...ordersOnStandby.keys()].filter((order) => ordersBefore.has(order)).length,
+    fromVault: { orders: kept.length, commits: new Set(kept.map((row) => ordersBefore.get(row.order))).size },
+    method:
+      "read on the standby and on the old primary right before the fault; from the vault is what only the primary showed and the new one has with a commit time before the fault; a lower bound",
   };
 }
 

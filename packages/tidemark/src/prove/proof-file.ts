@@ -31,8 +31,14 @@ export async function signedProof(
     guarantee:
       stack.required === 0
         ? "journalled on one disk; replication asynchronous"
-        : "journalled on one disk; commits wait for one more copy while there is one",
-    counts: { ...report.verdict.counts },
+        : stack.vault
+          ? "journalled on one disk; commits wait for a standby and a vault, for one of them while the other is away"
+          : "journalled on one disk; commits wait for one more copy while there is one",
+    counts: {
+      ...report.verdict.counts,
+      ...(report.copies === undefined ? {} : { fromVault: report.copies.fromVault.orders }),
+      ...(report.putBack === undefined ? {} : { putBack: report.putBack.orders }),
+    },
     rpo: { measuredMs: report.rpo.ms ?? null, targetMs: report.rpo.targetMs },
     rto: { measuredMs: report.rto.ms ?? null, targetMs: report.rto.targetMs },
     began: new Date(marks.startMs).toISOString(),

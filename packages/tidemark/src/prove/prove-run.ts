@@ -176,17 +176,18 @@ function stillBroken(error: unknown): boolean {
   throw error;
 }
 
-/** When commits wait for a second copy again after the primary moved, where that is demanded; waited for at most {@link REDUNDANT_MS}. */
+/** When commits wait for as many copies as before again, where a copy was taken away; waited for at most {@link REDUNDANT_MS}. */
 async function watchRedundancy(run: Run, injected: Injected): Promise<number | undefined> {
   const { fault, stack, signal } = run;
-  if (!fault.movesPrimary || fault.variant.required === 0) return undefined;
+  if (!fault.movesPrimary || stack.required === 0) return undefined;
   const deadlineMs = injected.endedAtMs + REDUNDANT_MS;
-  let asynchronous = false;
+  let fewer = false;
   while (Date.now() < deadlineMs && !signal.aborted) {
     const route = await stack.route().catch(() => undefined);
     if (route !== undefined && route.state === "open") {
-      if (route.guarantee === "asynchronous") asynchronous = true;
-      else if (asynchronous) return Date.now();
+      const isWhole = route.guarantee === "synchronous" && route.demanded.length >= stack.required;
+      if (!isWhole) fewer = true;
+      else if (fewer) return Date.now();
     }
     await delay(POLL_MS * 4);
   }

@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { SignedProof } from "../proofs/proof-body.ts";
 import type { ProofReport } from "./report/report.ts";
 import { listProcesses, readProcFile } from "./stack/process-facts.ts";
 
@@ -69,6 +70,8 @@ describe("tidemark prove", () => {
     expect(report.verdict.counts.rejected).toBeGreaterThan(0);
     expect(report.stack.epochAfter).toBeGreaterThan(report.stack.epochBefore);
     expect(report.stack.primaryAfter).not.toBe(report.stack.primaryBefore);
+    expect(report.putBack).toMatchObject({ orders: 0, commits: 0 });
+    expect(report.vault).toMatchObject({ caughtUp: true, gaps: [], faults: [] });
     expect(report.rto.ms).toBeLessThan(report.rto.targetMs);
     expect(left()).toEqual([]);
     expect(readdirSync(join(folder, "proof")).toSorted()).toEqual([
@@ -82,8 +85,39 @@ describe("tidemark prove", () => {
     expect(verified.code, verified.err).toBe(0);
   });
 
-  it("says how many commits PostgreSQL lost to a lagging standby, and that the journal put them back", async () => {
+  it("completes a lagging standby from the vault: PostgreSQL loses nothing, the journal has nothing to put back", async () => {
     const { code, report } = await prove("--fault", "lagging-standby");
+    expect(report.verdict, JSON.stringify(report.verdict.named)).toMatchObject({ outcome: "proven", named: {} });
+    expect(code).toBe(0);
+    expect(report.putBack).toMatchObject({ orders: 0, commits: 0 });
+    expect(report.copies?.fromVault.orders).toBeGreaterThan(100);
+    expect(report.copies?.committed).toBe((report.copies?.onStandby ?? 0) + (report.copies?.fromVault.orders ?? 0));
+    expect(report.completion).toMatchObject({ from: "vault1" });
+    expect(report.completion?.bytes).toBeGreaterThan(10_000);
+    const proof = JSON.parse(readFileSync(join(folder, "proof", "proof.json"), "utf8")) as SignedProof;
+    expect(proof.body.counts).toMatchObject({ fromVault: report.copies?.fromVault.orders, putBack: 0, forgotten: 0 });
+  });
+
+  it("goes on without a vault that was killed, and waits for it again without a gap in its WAL", async () => {
+    const { code, report } = await prove("--fault", "kill-vault");
+    expect(report.verdict, JSON.stringify(report.verdict.named)).toMatchObject({ outcome: "proven", named: {} });
+    expect(code).toBe(0);
+    expect(report.stack.epochAfter).toBe(report.stack.epochBefore);
+    expect(report.vault).toMatchObject({ state: "streaming", caughtUp: true, gaps: [], faults: [] });
+    expect(report.marks.healedMs).toBeDefined();
+  });
+
+  it("takes a vault that hangs out of the synchronous set, and says how long commits waited", async () => {
+    const { code, report } = await prove("--fault", "hang-vault");
+    expect(report.verdict, JSON.stringify(report.verdict.named)).toMatchObject({ outcome: "proven", named: {} });
+    expect(code).toBe(0);
+    expect(report.commitPause?.ms).toBeGreaterThan(1_000);
+    expect(report.commitPause?.ms).toBeLessThan(15_000);
+    expect(report.vault).toMatchObject({ state: "streaming", caughtUp: true, gaps: [] });
+  });
+
+  it("says how many commits PostgreSQL lost to a lagging standby without a vault, and that the journal put them back", async () => {
+    const { code, report } = await prove("--fault", "lagging-standby-no-vault");
     expect(report.verdict).toMatchObject({ outcome: "proven", named: {} });
     expect(code).toBe(0);
     expect(report.putBack?.orders).toBeGreaterThan(100);
@@ -129,7 +163,7 @@ describe("tidemark prove", () => {
     expect(code).toBe(75);
     expect(err).toContain("what the stack said lies in proof/logs");
     expect(err).toContain("TM-PROVE-STACK");
-    expect(readdirSync(join(folder, "proof", "logs"))).toEqual(expect.arrayContaining(["up.log", "supervisor.log", "agent-pg1.log"]));
+    expect(readdirSync(join(folder, "proof", "logs"))).toEqual(expect.arrayContaining(["up.log", "supervisor.log", "agent-pg1.log", "vault-vault1.log"]));
     expect(left()).toEqual([]);
   });
 

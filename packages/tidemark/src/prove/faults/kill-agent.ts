@@ -5,6 +5,7 @@ export const killAgent: Fault = {
   summary: "The primary's agent is killed with SIGKILL. PostgreSQL goes on; the next agent adopts it.",
   variant: {},
   reuseKeys: true,
+  keepsCommits: false,
   movesPrimary: false,
   stopsCommits: false,
   async inject(scene) {

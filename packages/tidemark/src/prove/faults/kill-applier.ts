@@ -5,6 +5,7 @@ export const killApplier: Fault = {
   summary: "The applier is killed with SIGKILL, with transactions in flight. The position in the database says where to go on.",
   variant: {},
   reuseKeys: true,
+  keepsCommits: false,
   movesPrimary: false,
   stopsCommits: false,
   async inject(scene) {

@@ -5,6 +5,7 @@ export const killControl: Fault = {
   summary: "Control is killed with SIGKILL, and with it the lease store and the coordinator of failovers. Writes must go on.",
   variant: {},
   reuseKeys: true,
+  keepsCommits: false,
   movesPrimary: false,
   stopsCommits: false,
   async inject(scene) {

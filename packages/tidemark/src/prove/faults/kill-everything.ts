@@ -3,9 +3,10 @@ import { strike, type Fault } from "./fault.ts";
 export const killEverything: Fault = {
   name: "kill-everything",
   summary:
-    "All processes are killed at once with SIGKILL: supervisor, gateway, applier, control, agents and both PostgreSQL. Then the stack is started again.",
+    "All processes are killed at once with SIGKILL: supervisor, gateway, applier, control, agents, vault and both PostgreSQL. Then the stack is started again.",
   variant: {},
   reuseKeys: true,
+  keepsCommits: false,
   movesPrimary: false,
   stopsCommits: true,
   inject(scene) {

@@ -6,6 +6,7 @@ export const killGateway: Fault = {
     "The gateway is killed with SIGKILL, with writes between journal and answer. Clients repeat them under the same idempotency key.",
   variant: {},
   reuseKeys: true,
+  keepsCommits: false,
   movesPrimary: false,
   stopsCommits: false,
   inject(scene) {

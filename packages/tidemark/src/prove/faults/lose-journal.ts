@@ -8,6 +8,7 @@ export const loseJournal: Fault = {
   variant: {},
   // With the journal the gateway loses its memory of keys; a repeat would be a new write.
   reuseKeys: false,
+  keepsCommits: false,
   movesPrimary: false,
   stopsCommits: true,
   prepare: {

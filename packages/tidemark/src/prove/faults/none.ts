@@ -5,6 +5,7 @@ export const none: Fault = {
   summary: "Nothing is broken: what the load looks like when all is well.",
   variant: {},
   reuseKeys: true,
+  keepsCommits: false,
   movesPrimary: false,
   stopsCommits: false,
   inject() {

@@ -1,11 +1,12 @@
 import { cpus, release, totalmem } from "node:os";
-import { doomedFigure, doomedIds, healedAt, lossFigure, putBackFigure, recoveryTime } from "../analysis.ts";
+import { copiesFigure, doomedFigure, doomedIds, forgottenOrders, healedAt, lossFigure, putBackFigure, recoveryTime } from "../analysis.ts";
 import type { Fault } from "../faults/fault.ts";
-import type { Evidence } from "../stack/evidence.ts";
+import type { Evidence, VaultAfter } from "../stack/evidence.ts";
+import { requiredCopies, VAULT } from "../stack/prove-config.ts";
 import { judge, type Outcome } from "../verdict/verdict.ts";
 import { claims } from "./claims.ts";
 import { latencyByPhase, longestPause, timelineOf, type Marks } from "./figures.ts";
-import { REPORT_VERSION, type ProofReport } from "./report.ts";
+import { REPORT_VERSION, type ProofReport, type VaultFigure } from "./report.ts";
 
 /** How `tidemark prove` ends for each outcome; docs/prove.md. */
 export const OUTCOME_EXIT: Readonly<Record<Outcome, number>> = { proven: 0, failed: 1, "loss-stated": 3, unproven: 75 };
@@ -24,7 +25,9 @@ export function buildReport(
     totals: evidence.totals,
     deadLetters: evidence.deadLetters,
     pending: evidence.pending,
+    forgotten: forgottenOrders(fault, rows, injected),
     ...(doomed === undefined ? {} : { doomed }),
+    ...(evidence.vault === undefined ? {} : { vault: evidence.vault }),
   });
   const healedMs = healedAt(ledger, rows, { injected, overAtMs: evidence.overAtMs });
   const marks: Marks = {
@@ -40,6 +43,7 @@ export function buildReport(
     marks,
   );
   const putBack = putBackFigure(rows, injected);
+  const copies = copiesFigure(rows, injected);
   const stated = doomedFigure(doomed);
   const report: Omit<ProofReport, "proven" | "notProven"> = {
     formatVersion: REPORT_VERSION,
@@ -48,7 +52,8 @@ export function buildReport(
     fault: { name: fault.name, summary: fault.summary, done: injected.done },
     settings: { ratePerSecond: options.ratePerSecond, seconds: options.seconds, seed: options.seed },
     stack: {
-      required: fault.variant.required ?? 1,
+      required: requiredCopies(fault.variant),
+      vault: fault.variant.vault !== false,
       policy: "available",
       postgres: evidence.postgresVersion,
       primaryBefore: routeBefore.node,
@@ -72,10 +77,17 @@ export function buildReport(
     ...(acknowledgementPause === undefined ? {} : { acknowledgementPause }),
     acknowledgements: latencyByPhase(ledger, marks),
     ...(putBack === undefined ? {} : { putBack }),
+    ...(copies === undefined || fault.variant.vault === false ? {} : { copies }),
+    ...(evidence.completion === undefined ? {} : { completion: evidence.completion }),
+    ...(evidence.vault === undefined ? {} : { vault: vaultFigure(evidence.vault) }),
     ...(stated === undefined ? {} : { doomed: stated }),
     ...(evidence.applier === undefined ? {} : { applier: evidence.applier }),
     ...(evidence.redundantAtMs === undefined ? {} : { redundantMs: evidence.redundantAtMs - injected.beganAtMs }),
     timeline: timelineOf(ledger, rows, marks),
   };
   return { ...report, ...claims(report) };
+}
+
+function vaultFigure({ state, flushedLsn, primaryLsn, caughtUp, gaps, faults }: VaultAfter): VaultFigure {
+  return { name: VAULT, state, ...(flushedLsn === undefined ? {} : { flushedLsn }), primaryLsn, caughtUp, gaps, faults };
 }

@@ -13,6 +13,10 @@ export function claims(report: Omit<ProofReport, "proven" | "notProven">): { pro
     );
     proven.push("No order is there twice, and the sums that each order changed fit the rows.");
     proven.push("Within each customer the rows stand in the order of acceptance.");
+    if (report.putBack?.orders === 0)
+      proven.push(
+        "PostgreSQL by itself, without the journal, has every commit that its old primary showed right before the fault, by the same commit times.",
+      );
     if (counts.receiptsRepeated > 0)
       proven.push(`${counted(counts.receiptsRepeated, "repeat")} under a used idempotency key got the receipt of the original.`);
     if (counts.refused > 0) proven.push(`${counted(counts.refused, "refused write")} left nothing behind.`);

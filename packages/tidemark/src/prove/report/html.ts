@@ -134,7 +134,7 @@ function detailsCard(report: ProofReport): string {
     ["fault", report.fault.done.join(" ")],
     [
       "stack",
-      `PostgreSQL ${stack.postgres}, two nodes, ${stack.required === 0 ? "asynchronous" : "synchronous"} (required: ${stack.required}), policy ${stack.policy}; the load in a process of its own`,
+      `PostgreSQL ${stack.postgres}, two nodes${stack.vault ? " and a vault" : ""}, ${stack.required === 0 ? "asynchronous" : "synchronous"} (required: ${stack.required}), policy ${stack.policy}; the load in a process of its own`,
     ],
     ["primary", `${stack.primaryBefore} in epoch ${stack.epochBefore}, then ${stack.primaryAfter} in epoch ${stack.epochAfter}`],
     [

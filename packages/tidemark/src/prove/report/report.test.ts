@@ -45,6 +45,37 @@ describe("the verdict on a terminal", () => {
       expect(text).toMatch(new RegExp(`^ +${word}|${word}`, "m"));
   });
 
+  it("says which copy saved what: the vault, or else the journal", () => {
+    const copies = { committed: 1_200, onStandby: 700, fromVault: { orders: 500, commits: 41 }, method: "" };
+    const completion = { from: "vault1", lsn: "0/4000000", target: "0/4012345", bytes: 74_565 };
+    const putBack = { orders: 0, commits: 0, method: "" };
+    const text = renderVerdict({ ...report, copies, completion, putBack }, [], { columns: 200, paint: plainPaint });
+    expect(text).toContain("Nothing was lost: the vault had what the standby lacked.");
+    expect(text).toContain("the standby had 700; 500 came from the vault, in 41 commits.");
+    expect(text).toContain("pg2 was given 74,565 bytes of WAL by vault1, from 0/4000000 to 0/4012345.");
+    expect(text).toContain("the journal had nothing to put back");
+    const healed = renderVerdict({ ...report, putBack: { ...putBack, orders: 9, commits: 2 } }, [], { columns: 200, paint: plainPaint });
+    expect(healed).toContain("the journal put back what PostgreSQL lost");
+  });
+
+  it("says how far the vault got, and never that it has all when it has not", () => {
+    const vault = {
+      name: "vault1",
+      state: "streaming",
+      flushedLsn: "0/5",
+      primaryLsn: "0/9",
+      caughtUp: false,
+      gaps: [],
+      faults: ["TM-VAULT-GAP: x"],
+    };
+    const text = renderVerdict({ ...report, vault }, [], { columns: 200, paint: plainPaint });
+    expect(text).toContain("the vault had WAL up to 0/5, the primary up to 0/9");
+    expect(text).toContain("TM-VAULT-GAP: x");
+    expect(
+      renderVerdict({ ...report, vault: { ...vault, caughtUp: true, faults: [] } }, [], { columns: 200, paint: plainPaint }),
+    ).toContain("the vault had all WAL that the primary had flushed, without a gap");
+  });
+
   it("puts one line for each fault into the summary, within the columns", () => {
     const rows = [
       { fault: "kill-primary", exitCode: 0, report },

@@ -12,13 +12,45 @@ export interface Measured {
   readonly method: string;
 }
 
-/** What PostgreSQL itself had committed and lost with its primary, and the journal put back (lagging-standby). */
+/** What PostgreSQL itself had committed and lost with its primary, and the journal put back. */
 export interface PutBack {
   /** Orders that were read from the old primary right before the fault, committed there, and committed again on the new one after it. */
   readonly orders: number;
   /** The old primary's transactions that held them. */
   readonly commits: number;
   readonly method: string;
+}
+
+/** Which copy had the commits that the old primary showed right before the fault (lagging-standby). Distinct orders. */
+export interface Copies {
+  readonly committed: number;
+  readonly onStandby: number;
+  /** Not on the standby, and in the new primary by the commit of the old one. */
+  readonly fromVault: { readonly orders: number; readonly commits: number };
+  readonly method: string;
+}
+
+/** What the vault gave to the new primary before it was promoted, by control's account. */
+export interface Completion {
+  /** The vault. */
+  readonly from: string;
+  /** Where the new primary's own WAL ended, and where it had to get to. LSN text. */
+  readonly lsn: string;
+  readonly target: string;
+  readonly bytes: number;
+}
+
+/** The vault when all was over. */
+export interface VaultFigure {
+  readonly name: string;
+  readonly state: string;
+  /** What it has durably, and what the primary had flushed when the count began. LSN text. */
+  readonly flushedLsn?: string;
+  readonly primaryLsn: string;
+  readonly caughtUp: boolean;
+  /** Stretches of WAL that it misses, and its faults, in words. */
+  readonly gaps: readonly string[];
+  readonly faults: readonly string[];
 }
 
 /** What the fault was known to destroy, measured before it (lose-journal). */
@@ -40,6 +72,8 @@ export interface ProofReport {
   readonly settings: { readonly ratePerSecond: number; readonly seconds: number; readonly seed: number };
   readonly stack: {
     readonly required: number;
+    /** Whether a vault is among the copies. */
+    readonly vault: boolean;
     readonly policy: string;
     readonly postgres: string;
     readonly primaryBefore: string;
@@ -60,10 +94,13 @@ export interface ProofReport {
   readonly acknowledgementPause?: Pause;
   readonly acknowledgements: Readonly<Record<Phase, LatencyFigures>>;
   readonly putBack?: PutBack;
+  readonly copies?: Copies;
+  readonly completion?: Completion;
+  readonly vault?: VaultFigure;
   readonly doomed?: Doomed;
   /** What the gateway said of its applier when not everything was applied in time. */
   readonly applier?: string;
-  /** From the fault to a synchronous standby again; absent where none was demanded, or none came back while it was waited for. */
+  /** From the fault to as many synchronous copies as before; absent where none was demanded, or none came back while it was waited for. */
   readonly redundantMs?: number;
   readonly timeline: Timeline;
   readonly proven: readonly string[];

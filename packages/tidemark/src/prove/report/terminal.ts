@@ -1,3 +1,4 @@
+import { FAULT_NAMES } from "../faults/fault-name.ts";
 import type { Phase } from "./figures.ts";
 import { formatCount, formatMeasured } from "./numbers.ts";
 import type { ProofReport } from "./report.ts";
@@ -9,6 +10,8 @@ export const plainPaint: Paint = (_, text) => text;
 
 const LABEL = 16;
 const COUNT = 9;
+/** The longest name of a fault, and a gap. */
+const NAME = Math.max(...FAULT_NAMES.map((name) => name.length)) + 1;
 /** Narrower terminals get notes on lines of their own. */
 const NARROW = 70;
 
@@ -86,14 +89,14 @@ export function renderSummary(
     paint(
       "soft",
       fit(
-        `  ${"fault".padEnd(17)}${"acknowledged".padStart(13)}${"lost".padStart(7)}${"twice".padStart(7)}${"RTO".padStart(10)}  verdict`,
+        `  ${"fault".padEnd(NAME)}${"acknowledged".padStart(13)}${"lost".padStart(7)}${"twice".padStart(7)}${"RTO".padStart(10)}  verdict`,
         columns,
       ),
     ),
   ];
   for (const { fault, report, trouble } of rows) {
     if (report === undefined) {
-      lines.push(paint("bad", fit(`  ${fault.padEnd(17)}could not run: ${trouble ?? "unknown"}`, columns)));
+      lines.push(paint("bad", fit(`  ${fault.padEnd(NAME)}could not run: ${trouble ?? "unknown"}`, columns)));
       continue;
     }
     const { counts } = report.verdict;
@@ -102,11 +105,11 @@ export function renderSummary(
     const rto = fault === "none" ? "–" : formatMeasured(report.rto.ms);
     const line =
       columns < NARROW
-        ? `  ${fault.padEnd(17)}${formatCount(counts.lost).padStart(6)} lost  ${word}`
-        : `  ${fault.padEnd(17)}${formatCount(counts.acknowledged).padStart(13)}${formatCount(counts.lost).padStart(7)}${formatCount(counts.duplicated).padStart(7)}${rto.padStart(10)}  ${word}`;
+        ? `  ${fault.padEnd(NAME)}${formatCount(counts.lost).padStart(6)} lost  ${word}`
+        : `  ${fault.padEnd(NAME)}${formatCount(counts.acknowledged).padStart(13)}${formatCount(counts.lost).padStart(7)}${formatCount(counts.duplicated).padStart(7)}${rto.padStart(10)}  ${word}`;
     lines.push(paint(tone, fit(line, columns)));
   }
-  if (columns < NARROW) lines[1] = paint("soft", fit(`  ${"fault".padEnd(17)}verdict`, columns));
+  if (columns < NARROW) lines[1] = paint("soft", fit(`  ${"fault".padEnd(NAME)}verdict`, columns));
   return lines.join("\n");
 }
 

@@ -18,19 +18,29 @@ export function headline(report: ProofReport): { text: string; tone: Tone } {
   switch (outcome) {
     case "proven":
       return {
-        text:
-          report.putBack !== undefined && report.putBack.orders > 0
-            ? "Nothing was lost: the journal put back what PostgreSQL lost."
-            : "Nothing was lost, nothing came twice.",
+        text: savedBy(report),
         tone: "good",
       };
     case "loss-stated":
       return { text: `${counted(counts.lost, "acknowledged order")} lost, as stated before.`, tone: "warn" };
     case "unproven":
-      return { text: `Not proven: ${counted(counts.pending, "acknowledged order")} waited to be applied when time ran out.`, tone: "warn" };
+      return {
+        text:
+          counts.pending > 0
+            ? `Not proven: ${counted(counts.pending, "acknowledged order")} waited to be applied when time ran out.`
+            : "Not proven: the vault had not caught up when time ran out.",
+        tone: "warn",
+      };
     case "failed":
       return { text: `Failed: ${failures(counts).join(", ")}.`, tone: "bad" };
   }
+}
+
+/** Which copy saved what would have been lost without it. */
+function savedBy({ putBack, copies }: ProofReport): string {
+  if (putBack !== undefined && putBack.orders > 0) return "Nothing was lost: the journal put back what PostgreSQL lost.";
+  if (copies !== undefined && copies.fromVault.orders > 0) return "Nothing was lost: the vault had what the standby lacked.";
+  return "Nothing was lost, nothing came twice.";
 }
 
 function failures(counts: VerdictCounts): string[] {
@@ -45,6 +55,8 @@ function failures(counts: VerdictCounts): string[] {
     ["receiptsChanged", "receipts changed"],
     ["acceptedWrongly", "wrongly accepted"],
     ["totalsOff", "sums off"],
+    ["forgotten", "forgotten by PostgreSQL"],
+    ["vaultGaps", "gaps in the vault"],
   ];
   return kinds.filter(([kind]) => counts[kind] > 0).map(([kind, word]) => `${formatCount(counts[kind])} ${word}`);
 }
@@ -98,6 +110,8 @@ export function countLines(report: ProofReport): CountLine[] {
     ["receiptsChanged", "receipts changed", "same key, another receipt", "bad"],
     ["acceptedWrongly", "wrongly accepted", "should have been refused", "bad"],
     ["totalsOff", "sums off", "customers whose sum does not fit", "bad"],
+    ["forgotten", "forgotten", "PostgreSQL lost them, though their commits waited for copies", "bad"],
+    ["vaultGaps", "vault gaps", "stretches of WAL that the vault misses", "bad"],
     ["unsent", "not sent", "too many were in flight", "warn"],
   ];
   for (const [kind, label, note, tone] of rare) if (counts[kind] > 0) lines.push({ label, count: counts[kind], note, tone });
@@ -124,15 +138,26 @@ export function measuredLines(
 /** What the prover learnt beyond the counts, in sentences. */
 export function findings(report: ProofReport): string[] {
   const found: string[] = [];
-  const { stack, putBack, doomed } = report;
+  const { stack, putBack, copies, completion, vault, doomed } = report;
   if (stack.primaryAfter !== stack.primaryBefore || stack.epochAfter !== stack.epochBefore) {
     found.push(
       `The primary was ${stack.primaryBefore} in epoch ${stack.epochBefore} and is ${stack.primaryAfter} in epoch ${stack.epochAfter}.`,
     );
   }
+  if (copies !== undefined) {
+    found.push(
+      `Of ${counted(copies.committed, "committed order")} that the old primary showed, the standby had ${formatCount(copies.onStandby)}; ${formatCount(copies.fromVault.orders)} came from the vault, in ${counted(copies.fromVault.commits, "commit")}.`,
+    );
+  }
+  if (completion !== undefined)
+    found.push(
+      `Before it was promoted, ${stack.primaryAfter} was given ${counted(completion.bytes, "byte")} of WAL by ${completion.from}, from ${completion.lsn} to ${completion.target}.`,
+    );
   if (putBack !== undefined) {
     found.push(
-      `PostgreSQL itself lost ${counted(putBack.commits, "commit")} with ${counted(putBack.orders, "order")} that its old primary had; the journal put every one back.`,
+      putBack.orders === 0
+        ? "PostgreSQL itself lost no commit that its old primary had shown; the journal had nothing to put back."
+        : `PostgreSQL itself lost ${counted(putBack.commits, "commit")} with ${counted(putBack.orders, "order")} that its old primary had; the journal put every one back.`,
     );
   }
   if (doomed !== undefined)
@@ -142,7 +167,17 @@ export function findings(report: ProofReport): string[] {
     found.push(`Clients waited at most ${formatMeasured(pause.toMs - pause.fromMs)} between two acknowledgements.`);
   if (report.applier !== undefined) found.push(`The applier: ${report.applier}.`);
   if (report.redundantMs !== undefined)
-    found.push(`A commit waited for a second copy again ${formatMeasured(report.redundantMs)} after the fault.`);
+    found.push(
+      `A commit waited for ${stack.required === 1 ? "a second copy" : `${stack.required} more copies`} again ${formatMeasured(report.redundantMs)} after the fault.`,
+    );
+  if (vault !== undefined) {
+    found.push(
+      vault.caughtUp
+        ? `At the end the vault had all WAL that the primary had flushed${vault.gaps.length === 0 ? ", without a gap" : ""}.`
+        : `At the end the vault had WAL up to ${vault.flushedLsn ?? "nothing"}, the primary up to ${vault.primaryLsn}.`,
+    );
+    if (vault.faults.length > 0) found.push(`The vault says: ${vault.faults.join("; ")}.`);
+  }
   if (report.marks.healedMs === undefined) found.push("What the fault broke did not work again before the load ended.");
   return found;
 }

@@ -1,9 +1,11 @@
 import type { PrimaryRoute } from "../../cluster/cluster-record.ts";
-import type { Injected } from "../faults/fault.ts";
+import { parseLsn } from "@tidemark/kernel/lsn";
+import type { Injected, VaultFacts } from "../faults/fault.ts";
 import type { LedgerEntry, LedgerReceipt } from "../ledger/ledger-entry.ts";
 import type { CustomerTotal, DeadLetter, TableRow } from "../verdict/table-row.ts";
-import { readDeadLetters, readReigns, readRows, readTotals, serverVersion, type ReignRow } from "./order-tables.ts";
+import { flushedLsn, readDeadLetters, readReigns, readRows, readTotals, serverVersion, type ReignRow } from "./order-tables.ts";
 import type { Stack } from "./stack.ts";
+import type { Completion } from "./stack-api.ts";
 
 /** What is known before the count begins. */
 export interface Course {
@@ -29,7 +31,22 @@ export interface Evidence extends Course {
   readonly applier?: string;
   readonly reigns: readonly ReignRow[];
   readonly postgresVersion: string;
+  /** What a vault gave to the new primary, by control's account. */
+  readonly completion?: Completion;
+  /** The vault when all was over; absent where there is none. */
+  readonly vault?: VaultAfter;
 }
+
+/** Whether the vault has what the primary had when the count began. */
+export interface VaultAfter extends VaultFacts {
+  /** What the primary had flushed, LSN text. */
+  readonly primaryLsn: string;
+  readonly caughtUp: boolean;
+}
+
+/** How long the vault may take to have what the primary had flushed when the count began. */
+const CATCH_UP_MS = 15_000;
+const POLL_MS = 50;
 
 /** How many missing orders the gateway is asked about; more than that are a loss or a stall that needs no closer look. */
 const MOST_ASKED = 1_000;
@@ -50,8 +67,34 @@ export async function gather(stack: Stack, course: Course): Promise<Evidence> {
   const lostJournal = course.injected.positionsAtLoss?.journal;
   const ofLostJournal = lostJournal === undefined ? [] : await stack.withPrimary((sql) => readDeadLetters(sql, lostJournal));
   const deadLetters = [...(await stack.api.deadLetters()), ...ofLostJournal];
+  const vault = stack.hasVault ? await lookAtVault(stack) : undefined;
+  const completion = routeAfter.epoch > course.routeBefore.epoch ? await stack.api.completion() : undefined;
   const pending = course.settled ? new Set<string>() : await askPending(stack, missing(course.ledger, read.rows, deadLetters));
-  return { ...course, ...read, routeAfter, deadLetters, pending, ...(course.settled ? {} : { applier: await stack.api.applierState() }) };
+  return {
+    ...course,
+    ...read,
+    routeAfter,
+    deadLetters,
+    pending,
+    ...(course.settled ? {} : { applier: await stack.api.applierState() }),
+    ...(completion === undefined ? {} : { completion }),
+    ...(vault === undefined ? {} : { vault }),
+  };
+}
+
+/** Waits until the vault has what the primary has flushed by now, at most {@link CATCH_UP_MS}. */
+async function lookAtVault(stack: Stack): Promise<VaultAfter> {
+  const primaryLsn = await stack.withPrimary(flushedLsn);
+  const deadlineMs = Date.now() + CATCH_UP_MS;
+  for (;;) {
+    const facts = await stack.vault().catch((error: unknown) => {
+      if (Date.now() < deadlineMs) return undefined;
+      throw error;
+    });
+    const caughtUp = facts?.flushedLsn !== undefined && parseLsn(facts.flushedLsn) >= parseLsn(primaryLsn);
+    if (facts !== undefined && (caughtUp || Date.now() >= deadlineMs)) return { ...facts, primaryLsn, caughtUp };
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 /** The receipts of acknowledged orders that are neither rows nor dead letters. */

@@ -3,7 +3,7 @@ import type { Positions } from "../faults/fault.ts";
 import type { CustomerTotal, DeadLetter, TableRow } from "../verdict/table-row.ts";
 import { reasonOf } from "./stack-api.ts";
 
-export interface PrimaryAddress {
+export interface ServerAddress {
   readonly host: string;
   readonly port: number;
   readonly database: string;
@@ -14,8 +14,8 @@ export interface PrimaryAddress {
 /** A statement that takes longer is given up: the primary may hang. */
 const STATEMENT_MS = 20_000;
 
-/** Runs `work` on a connection of its own to the primary, closed afterwards whatever happens. */
-export async function withPrimary<T>(address: PrimaryAddress, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+/** Runs `work` on a connection of its own to a server, closed afterwards whatever happens. */
+export async function onServer<T>(address: ServerAddress, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
   const sql = postgres({
     ...address,
     max: 1,
@@ -57,7 +57,7 @@ export async function readTotals(sql: postgres.ISql): Promise<CustomerTotal[]> {
   return rows.map((row) => ({ customer: row.name, orders: Number(row.orders), totalCents: Number(row.total_cents) }));
 }
 
-/** The orders that are there now, each with the transaction that inserted it. */
+/** The orders that a server shows now, each with the transaction that inserted it. */
 export async function readOrders(sql: postgres.Sql): Promise<Map<string, string>> {
   const rows = await sql<{ number: string; xid: string }[]>`SELECT number, xmin::text AS xid FROM orders`;
   return new Map(rows.map((row) => [row.number, row.xid]));
@@ -84,6 +84,12 @@ export function positionOf(positions: Positions, partition: number): bigint {
 export async function backendPid(sql: postgres.Sql): Promise<number> {
   const [row] = await sql<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`;
   return row?.pid ?? 0;
+}
+
+/** Up to where this primary has flushed its WAL, LSN text. */
+export async function flushedLsn(sql: postgres.Sql): Promise<string> {
+  const [row] = await sql<{ lsn: string }[]>`SELECT pg_current_wal_flush_lsn()::text AS lsn`;
+  return row?.lsn ?? "0/0";
 }
 
 export async function serverVersion(sql: postgres.Sql): Promise<string> {

@@ -5,6 +5,7 @@ import { MOST_AMOUNT_CENTS } from "../load/order-plan.ts";
 export const STORE = "orders";
 export const COMMAND = "place-order";
 export const NODES = ["pg1", "pg2"] as const;
+export const VAULT = "vault1";
 
 /**
  * The table of the proof. Nothing in it is unique but the surrogate key: a write applied twice must be able to show
@@ -31,12 +32,20 @@ export interface StackPorts {
   readonly gateway: number;
   readonly control: number;
   readonly nodes: readonly { readonly postgres: number; readonly agent: number }[];
+  readonly vault: number;
 }
 
 /** What a fault needs the stack to be. */
 export interface StackVariant {
-  /** How many copies besides the primary must have a commit before it returns. Default 1. */
-  readonly required?: 0 | 1;
+  /** Whether there is a vault beside the standby, with an archive in a folder. Default true. */
+  readonly vault?: boolean;
+  /** How many copies besides the primary must have a commit before it returns. Default: all of them. */
+  readonly required?: 0 | 1 | 2;
+}
+
+/** How many copies besides the primary the stack of a variant requires. */
+export function requiredCopies({ vault = true, required }: StackVariant): number {
+  return required ?? NODES.length - 1 + (vault ? 1 : 0);
 }
 
 /** Files of a proof's stack, relative to the folder of tidemark.yaml. */
@@ -71,7 +80,10 @@ export function proveConfig(ports: StackPorts, variant: StackVariant): string {
         kind: "postgresql",
         setup: [FILES.setup],
         nodes,
-        required: variant.required ?? 1,
+        ...(variant.vault === false
+          ? {}
+          : { vaults: { [VAULT]: { listen: `127.0.0.1:${ports.vault}`, archive: { stores: { main: { kind: "folder" } } } } } }),
+        required: requiredCopies(variant),
         policy: "available",
         // Commit times are read from the rows themselves: the measure of how long nothing was committed.
         settings: { track_commit_timestamp: true },

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { PrimaryRoute } from "../../cluster/cluster-record.ts";
+import type { VaultFacts } from "../faults/fault.ts";
 import type { DeadLetter } from "../verdict/table-row.ts";
 import { ask, askFor } from "./http-question.ts";
 import { FILES, NODES, STORE, type StackPorts } from "./prove-config.ts";
@@ -9,6 +10,22 @@ import { FILES, NODES, STORE, type StackPorts } from "./prove-config.ts";
 /** Dead letters are read in pages of so many, and at most so many pages. */
 const PAGE = 500;
 const MOST_PAGES = 2_000;
+
+/** Control's account of the WAL that the new primary lacked and a vault had. */
+export interface Completion {
+  readonly from: string;
+  readonly lsn: string;
+  readonly target: string;
+  readonly bytes: number;
+}
+
+interface VaultAnswer {
+  readonly state?: string;
+  readonly identity?: string;
+  readonly recoveryPoint?: { readonly flushedLsn?: string };
+  readonly gaps?: readonly { readonly from?: { readonly lsn?: string }; readonly to?: { readonly lsn?: string } }[];
+  readonly faults?: readonly { readonly code?: string; readonly what?: string }[];
+}
 
 /** What the prover asks the stack over HTTP. */
 export class StackApi {
@@ -32,6 +49,32 @@ export class StackApi {
       token: this.#internalToken(),
       timeoutMs: 1_000,
     });
+  }
+
+  /** What the vault says of itself. */
+  async vault(): Promise<VaultFacts> {
+    const status = await askFor<VaultAnswer>({
+      url: `http://127.0.0.1:${this.#ports.vault}/status`,
+      token: this.#internalToken(),
+      timeoutMs: 1_000,
+    });
+    const flushedLsn = status.recoveryPoint?.flushedLsn;
+    return {
+      state: status.state ?? "unknown",
+      identity: status.identity ?? "",
+      ...(flushedLsn === undefined ? {} : { flushedLsn }),
+      gaps: (status.gaps ?? []).map(({ from, to }) => `${from?.lsn ?? "?"} to ${to?.lsn ?? "?"}`),
+      faults: (status.faults ?? []).map(({ code, what }) => `${code ?? "unknown"}: ${what ?? ""}`),
+    };
+  }
+
+  /** What control says of the last failover: whether a vault completed the new primary. */
+  async completion(): Promise<Completion | undefined> {
+    const report = await askFor<{ lastFailover?: { completion?: Completion } }>({
+      url: `http://127.0.0.1:${this.#ports.control}/v1/stores/${STORE}`,
+      token: this.#internalToken(),
+    });
+    return report.lastFailover?.completion;
   }
 
   /** Whether the gateway takes requests and its journal is open: an unknown write is answered with 404. */

@@ -5,12 +5,12 @@ import { join } from "node:path";
 import type postgres from "postgres";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { PrimaryRoute } from "../../cluster/cluster-record.ts";
-import type { FaultScene, Positions, RoleKind } from "../faults/fault.ts";
+import type { FaultScene, Positions, RoleKind, VaultFacts } from "../faults/fault.ts";
 import { freePorts } from "./free-ports.ts";
-import { backendPid, readOrders, readPositions, withPrimary } from "./order-tables.ts";
+import { backendPid, onServer, readOrders, readPositions } from "./order-tables.ts";
 import { OwnProcesses } from "./own-processes.ts";
 import { readProcess } from "./process-facts.ts";
-import { FILES, NODES, proveConfig, SETUP_SQL, STORE, type StackPorts, type StackVariant } from "./prove-config.ts";
+import { FILES, NODES, proveConfig, requiredCopies, SETUP_SQL, STORE, type StackPorts, type StackVariant } from "./prove-config.ts";
 import { readRunFile } from "./run-file.ts";
 import { StackApi } from "./stack-api.ts";
 import { lastLines, startStack, type StackProcess } from "./stack-process.ts";
@@ -29,6 +29,7 @@ export class Stack implements FaultScene {
   readonly api: StackApi;
   readonly #mark: string;
   readonly #variant: StackVariant;
+  readonly #ports: StackPorts;
   #process: StackProcess | undefined;
 
   private constructor(parts: { folder: string; run: string; token: string; ports: StackPorts; variant: StackVariant }) {
@@ -36,6 +37,7 @@ export class Stack implements FaultScene {
     this.token = parts.token;
     this.#mark = parts.run;
     this.#variant = parts.variant;
+    this.#ports = parts.ports;
     this.processes = new OwnProcesses({ mark: parts.run, folders: () => [parts.folder, ...this.#dataElsewhere()] });
     this.api = new StackApi({ folder: parts.folder, ports: parts.ports, token: parts.token });
   }
@@ -45,10 +47,11 @@ export class Stack implements FaultScene {
     const folder = mkdtempSync(join(tmpdir(), "tidemark-prove-"));
     // PostgreSQL may run as another user than the prover, and has to get through.
     chmodSync(folder, 0o755);
-    const [gateway = 0, control = 0, ...rest] = await freePorts(2 + 2 * NODES.length);
+    const [gateway = 0, control = 0, vault = 0, ...rest] = await freePorts(3 + 2 * NODES.length);
     const ports = {
       gateway,
       control,
+      vault,
       nodes: NODES.map((_, index) => ({ postgres: rest[2 * index] ?? 0, agent: rest[2 * index + 1] ?? 0 })),
     };
     const token = randomBytes(24).toString("base64url");
@@ -99,16 +102,17 @@ export class Stack implements FaultScene {
   async #lacks(): Promise<string | undefined> {
     const route = await this.route();
     // A reign begins closed: commits wait for nobody in particular, which is called synchronous too. A copy must be named.
-    const copied = route.guarantee === "synchronous" && route.demanded.length >= (this.#variant.required ?? 1);
+    const required = requiredCopies(this.#variant);
+    const copied = route.guarantee === "synchronous" && route.demanded.length >= required;
     if (route.state !== "open") return "the primary has not opened its reign";
-    if (this.#variant.required !== 0 && !copied) return "commits do not wait for the standby yet";
+    if (required > 0 && !copied) return "commits do not wait for every copy yet";
     if (!(await this.gatewayAnswers())) return "the gateway does not take requests yet";
     return this.withPrimary(async (sql) => {
       const [found] = await sql<
         { ready: boolean }[]
       >`SELECT to_regclass('orders') IS NOT NULL AND to_regclass('tidemark.position') IS NOT NULL AS ready`;
       if (found?.ready !== true) return "the tables are not made yet";
-      if (this.#variant.required !== 0) return undefined;
+      if (required > 0) return undefined;
       // Without a demand nobody waits for the standby; a proof without one would prove nothing.
       const [copies] = await sql<{ count: number }[]>`SELECT count(*)::int AS count FROM pg_stat_replication WHERE state = 'streaming'`;
       return (copies?.count ?? 0) > 0 ? undefined : "no standby streams yet";
@@ -123,8 +127,12 @@ export class Stack implements FaultScene {
   /** Runs `work` on a connection to the node that the route names. */
   async withPrimary<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
     const { host, port } = await this.route();
+    return onServer({ host, port, ...this.#login() }, work);
+  }
+
+  #login(): { database: string; user: string; password: string } {
     const password = readFileSync(join(this.stateDir, "secrets", `${STORE}.password`), "utf8").trim();
-    return withPrimary({ host, port, database: STORE, user: STORE, password }, work);
+    return { database: STORE, user: STORE, password };
   }
 
   supervisor(): number {
@@ -156,6 +164,19 @@ export class Stack implements FaultScene {
     return this.api.route();
   }
 
+  vault(): Promise<VaultFacts> {
+    return this.api.vault();
+  }
+
+  get hasVault(): boolean {
+    return this.#variant.vault !== false;
+  }
+
+  /** How many copies besides the primary a commit has to wait for. */
+  get required(): number {
+    return requiredCopies(this.#variant);
+  }
+
   holdBack(node: string, held: boolean): Promise<void> {
     return this.api.holdBack(node, held);
   }
@@ -170,6 +191,11 @@ export class Stack implements FaultScene {
 
   orders(): Promise<ReadonlyMap<string, string>> {
     return this.withPrimary(readOrders);
+  }
+
+  ordersOn(node: string): Promise<ReadonlyMap<string, string>> {
+    const port = this.#ports.nodes[NODES.findIndex((name) => name === node)]?.postgres ?? 0;
+    return onServer({ host: "127.0.0.1", port, ...this.#login() }, readOrders);
   }
 
   async positions(): Promise<Positions> {

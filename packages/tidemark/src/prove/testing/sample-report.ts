@@ -96,7 +96,16 @@ export function sampleReport(options: { fault?: FaultName; lose?: number } = {})
       done: ["SIGKILL to postmaster 4711 of pg1 and 14 children, within 0.4 ms."],
     },
     settings: { ratePerSecond: 300, seconds: 15, seed: 11 },
-    stack: { required: 1, policy: "available", postgres: "18.4", primaryBefore: "pg1", primaryAfter: "pg2", epochBefore: 1, epochAfter: 2 },
+    stack: {
+      required: 2,
+      vault: true,
+      policy: "available",
+      postgres: "18.4",
+      primaryBefore: "pg1",
+      primaryAfter: "pg2",
+      epochBefore: 1,
+      epochAfter: 2,
+    },
     reigns: [
       { primary: "pg1", epoch: 1, timeline: 1, forkLsn: "0/0" },
       { primary: "pg2", epoch: 2, timeline: 2, forkLsn: "0/4A61C38" },

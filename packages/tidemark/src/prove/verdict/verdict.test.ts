@@ -239,6 +239,23 @@ describe("a verdict", () => {
     }
   });
 
+  it("fails on a commit that waited for its copies and that PostgreSQL had not any more, though the journal put it back", () => {
+    fc.assert(
+      fc.property(fates, (list) => {
+        const world = worldOf(list);
+        const verdict = judge({ ...withTotals(world), forgotten: ["order-1", "order-2"] });
+        expect([verdict.counts.forgotten, verdict.counts.lost, verdict.outcome]).toEqual([2, 0, "failed"]);
+        expect(judge({ ...withTotals(world), forgotten: [] }).outcome).toBe("proven");
+      }),
+    );
+  });
+
+  it("fails on a gap in the vault, and proves nothing while the vault is behind", () => {
+    const world = withTotals(worldOf(["applied"]));
+    const of = (caughtUp: boolean, gaps: string[]): string => judge({ ...world, vault: { caughtUp, gaps } }).outcome;
+    expect([of(true, []), of(false, []), of(true, ["0/1 to 0/2"])]).toEqual(["proven", "unproven", "failed"]);
+  });
+
   it("counts a row that no write explains", () => {
     fc.assert(
       fc.property(fates, (list) => {

@@ -16,6 +16,10 @@ export interface VerdictInput {
    * stated, any other is a failure. Absent where nothing may be lost.
    */
   readonly doomed?: ReadonlySet<string>;
+  /** Orders whose commit PostgreSQL had waited for, that it did not have after the failover, and that the journal put back. */
+  readonly forgotten?: readonly string[];
+  /** What became of the vault, where there is one. */
+  readonly vault?: { readonly caughtUp: boolean; readonly gaps: readonly string[] };
 }
 
 /** The counts of a verdict, in distinct orders unless said otherwise. The first block are the words of the glossary. */
@@ -58,6 +62,10 @@ export interface VerdictCounts {
   readonly acceptedWrongly: number;
   /** Customers whose count or sum does not fit their rows. */
   readonly totalsOff: number;
+  /** Committed with the copies that were demanded, and gone from PostgreSQL after the failover: NO-LOSS-PROMOTE was broken, though the journal put them back. */
+  readonly forgotten: number;
+  /** Stretches of WAL that the vault misses. */
+  readonly vaultGaps: number;
   /** Scheduled and never sent, because too many were in flight. */
   readonly unsent: number;
 }
@@ -94,6 +102,8 @@ const FAILURES = [
   "receiptsChanged",
   "acceptedWrongly",
   "totalsOff",
+  "forgotten",
+  "vaultGaps",
 ] as const;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -126,6 +136,8 @@ class Judgement {
     receiptsRepeated: 0,
     acceptedWrongly: 0,
     totalsOff: 0,
+    forgotten: 0,
+    vaultGaps: 0,
     unsent: 0,
   };
   readonly #named: Partial<Record<keyof VerdictCounts, NamedWrite[]>> = {};
@@ -155,6 +167,9 @@ class Judgement {
     }
     this.#judgeOrderOfKeys();
     this.#judgeTotals();
+    for (const order of this.#input.forgotten ?? [])
+      this.#name("forgotten", { order, note: "committed with the demanded copies, not there after the failover, put back by the journal" });
+    for (const gap of this.#input.vault?.gaps ?? []) this.#name("vaultGaps", { order: "–", note: `the vault misses WAL: ${gap}` });
     return {
       outcome: this.#outcome(),
       counts: this.#counts,
@@ -290,7 +305,7 @@ class Judgement {
 
   #outcome(): Outcome {
     if (this.#lostBeyondDoomed > 0 || FAILURES.some((name) => this.#counts[name] > 0)) return "failed";
-    if (this.#counts.pending > 0) return "unproven";
+    if (this.#counts.pending > 0 || this.#input.vault?.caughtUp === false) return "unproven";
     return this.#counts.lost > 0 ? "loss-stated" : "proven";
   }
 
