@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import { TidemarkError } from "@tidemark/kernel/errors";
+import type { Config, VaultConfig } from "../config/config.ts";
 import { didYouMean } from "../config/did-you-mean.ts";
+import { makeArchiveKeys } from "../platform/archive-keys.ts";
 import type { CommandContext } from "./command-line.ts";
 import { findPlace, withPlace, type PlaceOptions } from "./place.ts";
 
@@ -40,6 +42,37 @@ export function agentCommand(context: CommandContext): Command {
         await (await import("../cluster/agent/agent-role.ts")).runAgentRole({ ...role, store, node: options.node });
       });
     });
+}
+
+/** `tidemark vault --store <name> --vault <name>`. */
+export function vaultCommand(context: CommandContext): Command {
+  return withPlace(new Command("vault"))
+    .description("Runs a vault: receives a store's WAL as a synchronous copy, keeps it, votes in failovers, and archives it.")
+    .requiredOption("-n, --vault <name>", "the vault, as named in the configuration")
+    .option("-s, --store <name>", "its store; the vault's name alone says which one it is")
+    .addHelpText("after", `${ROLE_HELP}\n\nExample:\n  tidemark vault --vault vault1`)
+    .action(async (options: PlaceOptions & { vault: string; store?: string }) => {
+      await runRole(context, `vault-${options.vault}`, options, async (role) => {
+        const { store, vault } = findVault(role.config, options);
+        await makeArchiveKeys(vault);
+        await (await import("../vault/vault-role.ts")).runVaultRole({ ...role, store, vault: vault.name });
+      });
+    });
+}
+
+/** The vault of a name. Throws TM-PLATFORM-ROLE-UNKNOWN when there is none. */
+function findVault(config: Config, wanted: { vault: string; store?: string }): { store: string; vault: VaultConfig } {
+  const all = Object.entries(config.stores).flatMap(([store, { vaults }]) => vaults.map((vault) => ({ store, vault })));
+  const found = all.find(({ store, vault }) => vault.name === wanted.vault && (wanted.store === undefined || wanted.store === store));
+  if (found !== undefined) return found;
+  const names = all.map(({ vault }) => vault.name);
+  const meant = didYouMean(wanted.vault, names);
+  const there = names.length === 0 ? "It has no vaults." : `Its vaults are ${names.join(", ")}.`;
+  throw new TidemarkError(
+    "TM-PLATFORM-ROLE-UNKNOWN",
+    `run the vault "${wanted.vault}"${wanted.store === undefined ? "" : ` of store "${wanted.store}"`}, which ${config.file} does not have`,
+    { hint: meant === undefined || meant === wanted.vault ? there : `Did you mean ${meant}?` },
+  );
 }
 
 /** `tidemark gateway`. */

@@ -8,8 +8,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseLsn } from "@tidemark/kernel/lsn";
 import { readRunFile, type RunFile } from "../platform/run-file.ts";
 import { isAlive } from "../platform/process-identity.ts";
+import type { VaultStatus } from "../vault/vault-status.ts";
 import type { StatusReport } from "./status-report.ts";
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
@@ -51,7 +53,7 @@ async function tidemark(...args: string[]): Promise<Ended> {
 /** The example on ports that are free now. */
 async function makeConfig(into: string): Promise<void> {
   const servers = await Promise.all(
-    Array.from({ length: 6 }, async () => {
+    Array.from({ length: 7 }, async () => {
       const server = createServer().listen(0, "127.0.0.1");
       await once(server, "listening");
       return server;
@@ -92,6 +94,27 @@ async function restarted(name: string, before: number): Promise<RunFile> {
   }
 }
 
+interface VaultInStatus {
+  readonly member: boolean;
+  readonly status?: { readonly vault?: Partial<VaultStatus> };
+}
+
+/** What status says of the vault, once it is so. */
+async function vaultThat(is: (vault: VaultInStatus) => boolean): Promise<VaultInStatus> {
+  for (;;) {
+    const report = JSON.parse((await tidemark("status", "--json")).out) as {
+      control: { value?: { stores?: { orders?: { vaults?: VaultInStatus[] } } } };
+    };
+    const [vault] = report.control.value?.stores?.orders?.vaults ?? [];
+    if (vault !== undefined && is(vault)) return vault;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+function flushed(vault: VaultInStatus): string {
+  return vault.status?.vault?.recoveryPoint?.flushedLsn ?? "0/0";
+}
+
 describe("tidemark up", () => {
   it("runs in the background, serves, brings back what dies, is refused a second time, and goes down whole", async () => {
     const up = await tidemark("up", "--detach");
@@ -117,6 +140,27 @@ describe("tidemark up", () => {
     expect(second.roles.filter((role) => role.pid !== 0 && isAlive(role))).toEqual([]);
     expect((await tidemark("down")).code).toBe(69);
     expect((await tidemark("status")).code).toBe(69);
+  });
+
+  it("runs the vault as a copy that commits wait for, brings it back, and shows what it has", async () => {
+    const up = await tidemark("up", "--detach");
+    expect(up, up.err).toMatchObject({ code: 0 });
+    const first = await running();
+    expect((await write(first, "ann")).status).toBeLessThan(300);
+    const before = await vaultThat((vault) => vault.member && vault.status?.vault?.recoveryPoint?.commit !== undefined);
+    const pid = first.roles.find((role) => role.name === "vault-vault1")?.pid ?? 0;
+    process.kill(pid, "SIGKILL");
+    await restarted("vault-vault1", pid);
+    expect((await write(first, "bob")).status).toBeLessThan(300);
+    const after = await vaultThat(
+      (vault) => vault.member && parseLsn(flushed(vault)) > parseLsn(flushed(before)) && vault.status?.vault?.state === "streaming",
+    );
+    expect(after.status?.vault).toMatchObject({ gaps: [], identity: before.status?.vault?.identity });
+    const status = await tidemark("status");
+    expect(status.code, status.err).toBe(0);
+    expect(status.out).toMatch(/vault1 +streaming +1 .*commits wait for it/);
+    expect(status.out).toMatch(/in main +WAL to /);
+    expect((await tidemark("logs", "vault-vault1", "-n", "1")).code).toBe(0);
   });
 
   it("comes up again after its supervisor was killed, with what was written", async () => {
@@ -152,8 +196,8 @@ describe("tidemark up", () => {
     expect(code).toBe(0);
     const stops = [...out.matchAll(/ (\S+) +stopped$/gm)].map((match) => match[1]);
     expect(stops[0]).toBe("gateway");
-    expect(stops.at(-1)).toBe("control");
-    expect(stops).toHaveLength(4);
+    expect(stops.slice(-2)).toEqual(["vault-vault1", "control"]);
+    expect(stops).toHaveLength(5);
   });
 
   it("leaves nothing running when a role cannot start at all, and says why", async () => {
@@ -170,13 +214,14 @@ describe("tidemark up", () => {
     const config = await readFile(join(folder, "tidemark.yaml"), "utf8");
     const port = Number(/control:\n {2}listen: 127\.0\.0\.1:(\d+)/.exec(config)?.[1]);
     const postgres = Number(/pg2: \{ address: 127\.0\.0\.1:(\d+)/.exec(config)?.[1]);
-    const others = [port, postgres].map((one) => createServer().listen(one, "127.0.0.1"));
+    const vault = Number(/vault1:\n +listen: 127\.0\.0\.1:(\d+)/.exec(config)?.[1]);
+    const others = [port, postgres, vault].map((one) => createServer().listen(one, "127.0.0.1"));
     await Promise.all(others.map((other) => once(other, "listening")));
     try {
       const up = await tidemark("up", "--detach");
       expect(up.code).toBe(75);
       expect(up.err.replaceAll(/\s+/g, " ")).toContain(
-        `something else listens on 127.0.0.1:${port} (control), 127.0.0.1:${postgres} (PostgreSQL pg2)`,
+        `something else listens on 127.0.0.1:${port} (control), 127.0.0.1:${vault} (vault-vault1), 127.0.0.1:${postgres} (PostgreSQL pg2)`,
       );
       expect(up.err).toContain("TM-PLATFORM-PORT-IN-USE");
       expect(await readRunFile(join(folder, ".tidemark"))).toBeUndefined();
