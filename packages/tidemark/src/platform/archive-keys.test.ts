@@ -32,7 +32,7 @@ function vault(archive: Partial<ArchiveConfig> = {}): VaultConfig {
 }
 
 describe("the key of an archive", () => {
-  it("is made, 32 bytes for its owner alone, when the vault is new, and then stays", async () => {
+  it("is made, 32 bytes for its owner alone, when nothing was archived yet, and then stays", async () => {
     await makeArchiveKeys(vault());
     const key = await readFile(join(folder, "archive.key"), "utf8");
     expect(Buffer.from(key.trim(), "base64url")).toHaveLength(32);
@@ -41,9 +41,9 @@ describe("the key of an archive", () => {
     expect(await readFile(join(folder, "archive.key"), "utf8")).toBe(key);
   });
 
-  it("is not made anew for a vault that has data", async () => {
+  it("is not made anew for a vault that has archived something", async () => {
     await mkdir(join(folder, "vault1"));
-    await writeFile(join(folder, "vault1", "vault.json"), "{}");
+    await writeFile(join(folder, "vault1", "catalogue.sqlite"), "");
     await makeArchiveKeys(vault());
     expect(existsSync(join(folder, "archive.key"))).toBe(false);
   });
