@@ -25,6 +25,7 @@ objectStoreContract("S3, against s3rver", async () => {
   });
   return {
     open: (name, access) => openObjectStore(options(name), storeWorld(S3RVER_ENVIRONMENT), access),
+    walksFolders: true,
     remove: server.stop,
   };
 });
