@@ -52,10 +52,10 @@ export const TEST_SETTINGS: ServerSettings = {
   log_line_prefix: "%m [%p] ",
 };
 
-/** The major version that tests run on: TIDEMARK_TEST_PG_MAJOR, by default what findBinaries chooses. */
-export async function testBinaries(user: PostgresUser = choosePostgresUser()): Promise<PostgresBinaries> {
-  const major = process.env["TIDEMARK_TEST_PG_MAJOR"];
-  return findBinaries({ user, ...(major === undefined || major === "" ? {} : { major: Number(major) as PostgresMajor }) });
+/** The major version that tests run on: `major`, or TIDEMARK_TEST_PG_MAJOR, by default what findBinaries chooses. */
+export async function testBinaries(user: PostgresUser = choosePostgresUser(), major?: PostgresMajor): Promise<PostgresBinaries> {
+  const wanted = major ?? process.env["TIDEMARK_TEST_PG_MAJOR"];
+  return findBinaries({ user, ...(wanted === undefined || wanted === "" ? {} : { major: Number(wanted) as PostgresMajor }) });
 }
 
 /** A new folder below the temporary one that the server's user may enter. */
@@ -77,13 +77,18 @@ export async function freePort(): Promise<number> {
 }
 
 /** A server that is not initialised yet: its data directory is `<folder>/data`. */
-export async function unstartedServer(options?: { folder?: string; port?: number; name?: string }): Promise<TestServer> {
+export async function unstartedServer(options?: {
+  folder?: string;
+  port?: number;
+  name?: string;
+  major?: PostgresMajor;
+}): Promise<TestServer> {
   const folder = options?.folder ?? (await testFolder());
   const name = options?.name ?? "data";
   const user = choosePostgresUser();
   const port = options?.port ?? (await freePort());
   const server = new EmbeddedServer({
-    binaries: await testBinaries(user),
+    binaries: await testBinaries(user, options?.major),
     dataDir: join(folder, name),
     logFile: join(folder, name === "data" ? "postgres.log" : `${name}.log`),
     port,
@@ -100,8 +105,8 @@ export async function unstartedServer(options?: { folder?: string; port?: number
 }
 
 /** A running primary with {@link TEST_SETTINGS} and `settings`. */
-export async function startPrimary(options?: { settings?: ServerSettings }): Promise<TestServer> {
-  const primary = await unstartedServer();
+export async function startPrimary(options?: { settings?: ServerSettings; major?: PostgresMajor }): Promise<TestServer> {
+  const primary = await unstartedServer(options?.major === undefined ? {} : { major: options.major });
   try {
     await primary.server.initialise({ superuser: TEST_SUPERUSER, password: new Redacted(TEST_PASSWORD) });
     await primary.server.configure({ ...TEST_SETTINGS, ...options?.settings });
