@@ -116,10 +116,10 @@ export const vaultReceiverErrors = {
     retry: "later",
     hint: "The damaged file lies under diverged; the range is requested again from the primary, and until it is here the vault does not vote. Check the disk.",
   },
-  "TM-VAULT-HOLE": {
-    meaning: "A segment is missing in the middle of the vault's local WAL.",
+  "TM-VAULT-DISK-FULL": {
+    meaning: "The vault's disk is full: nothing is acknowledged, nothing is dropped, and receiving goes on when there is room (trap 13).",
     normal: false,
-    retry: "never",
-    hint: "Somebody or something removed a file. See tidemark wal status for whether the archive has it, and take a base backup if not.",
+    retry: "later",
+    hint: "Make room. Commits that wait for this vault wait meanwhile, or the synchronous set shrinks as its policy allows.",
   },
 } satisfies Record<string, ErrorEntry>;

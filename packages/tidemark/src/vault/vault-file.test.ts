@@ -59,22 +59,38 @@ describe("a vault's file", () => {
       { kind: "gap", from: at(1, "0/1500010"), to: at(1, "0/4000000") },
     );
     expect(gone.identity).not.toBe(begun.identity);
-    expect(gone.run).toEqual({ from: at(1, "0/4000000"), timeline: 1 });
+    expect(gone.run).toBeUndefined();
     expect(gone.mark).toBeUndefined();
     expect(gone.vote).toBeUndefined();
     expect(gone.gaps).toEqual([{ from: at(1, "0/1500010"), to: at(1, "0/4000000"), foundAtMs: 1_000 }]);
     expect(gone.faults.map((fault) => fault.code)).toEqual(["TM-VAULT-GAP"]);
-    expect(gone.baseBackupWanted?.from).toEqual(at(1, "0/4000000"));
+    // The new identity has a slot of its own, which may reserve from a later position.
+    const again = changed(gone, { kind: "begin", at: at(1, "0/5000000") }, { nowMs: 2_000, random: seededRandom(1) });
+    expect(again.identity).toBe(gone.identity);
+    expect(again.run).toEqual({ from: at(1, "0/5000000"), timeline: 1 });
+    expect(again.gaps).toEqual([{ from: at(1, "0/1500010"), to: at(1, "0/5000000"), foundAtMs: 1_000 }]);
+    expect(again.baseBackupWanted?.from).toEqual(at(1, "0/5000000"));
+    expect(again.newRunBecause).toBeUndefined();
   });
 
   it("is a new member when nothing of its run is left on the line (R6)", () => {
-    const cut = after({ kind: "begin", at: at(2, "0/1000000") }, { kind: "cut", end: at(2, "0/2000000"), evidence: "diverged/x", alarm: true });
+    const cut = after(
+      { kind: "begin", at: at(2, "0/1000000") },
+      { kind: "cut", end: at(2, "0/2000000"), evidence: "diverged/x", alarm: true },
+    );
     expect(cut.run).toBeUndefined();
     expect(cut.identity).not.toBe(after().identity);
   });
 
   it("forgets a vote that a damage made untrue, and says the range until it is repaired", () => {
-    const vote = { node: "vault1", identity: "x", epoch: 2 as Epoch, timeline: 1 as Timeline, end: "0/2000000", contiguousFrom: at(1, "0/0") };
+    const vote = {
+      node: "vault1",
+      identity: "x",
+      epoch: 2 as Epoch,
+      timeline: 1 as Timeline,
+      end: "0/2000000",
+      contiguousFrom: at(1, "0/0"),
+    };
     const damaged = changed(
       { ...after({ kind: "begin", at: at(1, "0/1000000") }), vote },
       { kind: "damage", from: at(1, "0/1500000"), to: at(1, "0/1600000"), evidence: "diverged/x", what: "damaged" },
@@ -92,7 +108,10 @@ describe("a vault's file", () => {
   it("records a fault once, and keeps the newest", () => {
     const fault = { code: "TM-VAULT-HISTORY-MISSING", what: "timeline 2" } as const;
     expect(after({ kind: "fault", fault }, { kind: "fault", fault }).faults).toHaveLength(1);
-    const many = Array.from({ length: MOST_RECORDED + 5 }, (_, i): VaultFileChange => ({ kind: "fault", fault: { ...fault, what: String(i) } }));
+    const many = Array.from({ length: MOST_RECORDED + 5 }, (_, i): VaultFileChange => ({
+      kind: "fault",
+      fault: { ...fault, what: String(i) },
+    }));
     expect(after(...many).faults.map((one) => one.what)).toEqual(Array.from({ length: MOST_RECORDED }, (_, i) => String(i + 5)));
   });
 });
@@ -103,7 +122,10 @@ describe("vault.json on disk", () => {
   afterEach(async () => rm(directory, { recursive: true, force: true }));
 
   it("is read as it was written, and leaves nothing beside it", async () => {
-    const file = after({ kind: "cluster", systemIdentifier: "7" as SystemIdentifier, segmentBytes: 16 }, { kind: "begin", at: at(1, "0/1000000") });
+    const file = after(
+      { kind: "cluster", systemIdentifier: "7" as SystemIdentifier, segmentBytes: 16 },
+      { kind: "begin", at: at(1, "0/1000000") },
+    );
     await writeVaultFile(directory, file);
     expect(await readVaultFile(directory, owner)).toEqual(file);
     expect(await readdir(directory)).toEqual(["vault.json"]);

@@ -63,6 +63,8 @@ export interface VaultFile {
   readonly vote?: VaultVote;
   readonly gaps: readonly VaultGap[];
   readonly faults: readonly RecordedFault[];
+  /** Why the next run does not go on from the last one: said once it begins. */
+  readonly newRunBecause?: "gap" | "diverged";
   /** A request for a new base backup: nothing that was taken before `from` can be restored to what is here now. */
   readonly baseBackupWanted?: { readonly from: StoredPoint; readonly why: string; readonly sinceMs: number };
 }
@@ -114,7 +116,7 @@ export function changed(file: VaultFile, change: VaultFileChange, world: { nowMs
     case "epoch":
       return file.epoch !== undefined && file.epoch >= change.epoch ? file : { ...file, epoch: change.epoch };
     case "begin":
-      return { ...withoutRun(file), run: { from: change.at, timeline: change.at.timeline } };
+      return begun(file, change.at, world.nowMs);
     case "gap": {
       const gap: VaultGap = { from: change.from, to: change.to, foundAtMs: world.nowMs };
       const what = `WAL from ${change.from.lsn} (timeline ${change.from.timeline}) to ${change.to.lsn} (timeline ${change.to.timeline}) is gone`;
@@ -123,8 +125,7 @@ export function changed(file: VaultFile, change: VaultFileChange, world: { nowMs
         // Whoever waits for the old identity's acknowledgement must not take a later position for what is missing (R6).
         identity: vaultIdentity(file.vault, world.random),
         gaps: [...file.gaps, gap].slice(-MOST_RECORDED),
-        run: { from: change.to, timeline: change.to.timeline },
-        baseBackupWanted: { from: change.to, why: what, sinceMs: world.nowMs },
+        newRunBecause: "gap",
       };
     }
     case "timeline":
@@ -135,7 +136,8 @@ export function changed(file: VaultFile, change: VaultFileChange, world: { nowMs
       const kept = change.alarm
         ? withFault(file, { code: "TM-VAULT-DIVERGED", what, range, evidence: change.evidence }, world.nowMs)
         : file;
-      if (change.at === undefined) return { ...withoutRun(kept), identity: vaultIdentity(file.vault, world.random) };
+      if (change.at === undefined)
+        return { ...withoutRun(kept), identity: vaultIdentity(file.vault, world.random), newRunBecause: "diverged" };
       const { repair: _past, ...rest } = kept;
       return {
         ...rest,
@@ -146,9 +148,11 @@ export function changed(file: VaultFile, change: VaultFileChange, world: { nowMs
     }
     case "damage": {
       const range = { from: change.from, to: change.to };
-      const { vote: _void, ...rest } = file;
+      // The mark is beyond what is left; from now on the range to repair says what was there.
+      const { vote: _void, mark: _beyond, ...rest } = file;
       return {
         ...withFault(rest, { code: "TM-VAULT-CORRUPT", what: change.what, range, evidence: change.evidence }, world.nowMs),
+        ...(file.run === undefined ? {} : { run: { ...file.run, timeline: change.from.timeline } }),
         repair: range,
       };
     }
@@ -161,6 +165,21 @@ export function changed(file: VaultFile, change: VaultFileChange, world: { nowMs
     case "fault":
       return withFault(file, change.fault, world.nowMs);
   }
+}
+
+/** A run begins where the slot of its identity reserves; after a gap that may be beyond what the gap's slot had said. */
+function begun(file: VaultFile, at: StoredPoint, nowMs: number): VaultFile {
+  const { newRunBecause: why, ...rest } = withoutRun(file);
+  const run = { from: at, timeline: at.timeline };
+  if (why === undefined) return { ...rest, run };
+  const words = why === "gap" ? "WAL before it is missing" : "everything before it was on a timeline that was left";
+  const last = file.gaps.at(-1);
+  return {
+    ...rest,
+    run,
+    gaps: why === "gap" && last !== undefined ? [...file.gaps.slice(0, -1), { ...last, to: at }] : file.gaps,
+    baseBackupWanted: { from: at, why: words, sinceMs: nowMs },
+  };
 }
 
 function withoutRun(file: VaultFile): VaultFile {
@@ -193,7 +212,10 @@ export async function readVaultFile(directory: string, owner: { store: string; v
   if (text === undefined) return undefined;
   const file = parseVaultFile(text, path);
   if (file.store !== owner.store || file.vault !== owner.vault) {
-    throw new TidemarkError("TM-VAULT-FOREIGN-FOLDER", `opened ${directory} for ${owner.store}/${owner.vault}: it is that of ${file.store}/${file.vault}`);
+    throw new TidemarkError(
+      "TM-VAULT-FOREIGN-FOLDER",
+      `opened ${directory} for ${owner.store}/${owner.vault}: it is that of ${file.store}/${file.vault}`,
+    );
   }
   return file;
 }

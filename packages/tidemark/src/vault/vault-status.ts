@@ -1,6 +1,7 @@
 // What a vault says of itself: at GET /status, in its heartbeats to control, and to `tidemark wal status`. Plain data; units
 // stand in the names: LSNs are text, `Ms` are milliseconds (wall time where the name ends in `AtMs`), `Bytes` are bytes.
 import type { Epoch, SystemIdentifier, Timeline } from "@tidemark/kernel/brands";
+import type { ArchiveStatus } from "./archive/archive-status.ts";
 import type { StoredPoint, VaultGap, VaultVote } from "./vault-file.ts";
 
 /**
@@ -74,7 +75,7 @@ export interface VaultStatus {
   readonly faults: readonly VaultFault[];
   readonly disk?: { readonly freeBytes: number; readonly walBytes: number; readonly divergedBytes: number };
   /** What the archiver says of itself and of each object store; absent where nothing is archived. */
-  readonly archive?: unknown;
+  readonly archive?: ArchiveStatus;
   readonly uptimeMs: number;
   /** Wall time of the vault when it said this, milliseconds. */
   readonly atMs: number;

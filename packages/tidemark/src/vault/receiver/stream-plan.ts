@@ -80,8 +80,16 @@ export function planStream(input: PlanInput): Plan {
   return refusal(input) ?? divergence(input) ?? slotStep(input) ?? position(input);
 }
 
-/** Another cluster, or a primary that is not the recorded one. */
-function refusal({ local, expected, server }: PlanInput): Plan | undefined {
+/** Another cluster (trap 9): asked before anything at all is taken from the server. */
+export function clusterRefusal({
+  local,
+  expected,
+  server,
+}: {
+  local: LocalWal;
+  expected: ExpectedPrimary | undefined;
+  server: Pick<ServerWal, "systemIdentifier" | "segmentBytes">;
+}): Extract<Plan, { kind: "refuse" }> | undefined {
   const known = local.systemIdentifier ?? expected?.systemIdentifier;
   for (const identifier of [known, expected?.systemIdentifier]) {
     if (identifier !== undefined && identifier !== server.systemIdentifier)
@@ -89,8 +97,20 @@ function refusal({ local, expected, server }: PlanInput): Plan | undefined {
   }
   if (local.segmentBytes !== undefined && local.segmentBytes !== server.segmentBytes)
     return refuse("TM-VAULT-SEGMENT-SIZE", `the server's segments have ${server.segmentBytes} bytes, ours ${local.segmentBytes}`);
+  return undefined;
+}
+
+/** Another cluster, or a primary that is not the recorded one. */
+export function refusal({
+  local,
+  expected,
+  server,
+}: Pick<PlanInput, "local" | "expected" | "server">): Extract<Plan, { kind: "refuse" }> | undefined {
+  const foreign = clusterRefusal({ local, expected, server });
+  if (foreign !== undefined) return foreign;
   const wanted = Math.max(expected?.timeline ?? 0, local.run?.frontier.timeline ?? 0);
-  if (server.timeline < wanted) return refuse("TM-VAULT-OLD-TIMELINE", `the server is on timeline ${server.timeline}, awaited was ${wanted}`);
+  if (server.timeline < wanted)
+    return refuse("TM-VAULT-OLD-TIMELINE", `the server is on timeline ${server.timeline}, awaited was ${wanted}`);
   if (expected === undefined) return undefined;
   if (server.timeline !== expected.timeline)
     return refuse("TM-VAULT-TIMELINE-CONFLICT", `the server is on timeline ${server.timeline}, recorded is ${expected.timeline}`);
@@ -119,7 +139,10 @@ function divergence({ local, server }: PlanInput): Plan | undefined {
     return keeps ? { kind: "cut", at: common } : { kind: "cut" };
   }
   if (frontier.timeline === server.timeline && frontier.lsn > server.flushLsn)
-    return refuse("TM-VAULT-PRIMARY-BEHIND", `the server ends at ${formatLsn(server.flushLsn)}, this vault has up to ${formatLsn(frontier.lsn)}`);
+    return refuse(
+      "TM-VAULT-PRIMARY-BEHIND",
+      `the server ends at ${formatLsn(server.flushLsn)}, this vault has up to ${formatLsn(frontier.lsn)}`,
+    );
   return undefined;
 }
 
@@ -142,7 +165,10 @@ function position({ local, server, slot, slotIsNew, walRemoved }: PlanInput): Pl
   if (!walRemoved) return { kind: "stream", at: frontier };
   if (reserved.lsn > frontier.lsn) return { kind: "gap", from: frontier, to: reserved };
   if (!slotIsNew) return { kind: "replace-slot" };
-  return refuse("TM-VAULT-SLOT", `the server removed WAL at ${formatLsn(frontier.lsn)} although a slot reserves it from ${formatLsn(restart)}`);
+  return refuse(
+    "TM-VAULT-SLOT",
+    `the server removed WAL at ${formatLsn(frontier.lsn)} although a slot reserves it from ${formatLsn(restart)}`,
+  );
 }
 
 /** The timeline of the server's line on which `lsn` was written. */
@@ -173,6 +199,6 @@ function commonPoint(ours: readonly Reach[], theirs: readonly Reach[]): WalPoint
   return common;
 }
 
-function refuse(code: ErrorCode, why: string): Plan {
+function refuse(code: ErrorCode, why: string): Extract<Plan, { kind: "refuse" }> {
   return { kind: "refuse", code, why };
 }
