@@ -53,13 +53,6 @@ export const vaultServingErrors = {
     hint: "`tidemark wal status` names the range. Another copy may have it whole (a further object store, the primary); the damaged one is kept as evidence.",
     httpStatus: 500,
   },
-  "TM-VAULT-OTHER-BYTES": {
-    meaning: "A WAL file of this name is there already, with other bytes. Both are kept, nothing was replaced.",
-    normal: false,
-    retry: "never",
-    hint: "Two servers write under one identity: a clone, or an old primary that was started again. Find out which, before either archives more.",
-    httpStatus: 409,
-  },
   "TM-VAULT-WAL-NAME": {
     meaning: "A name is none of a WAL segment, a history file or a backup label file, or has no place in segments of this size.",
     normal: false,

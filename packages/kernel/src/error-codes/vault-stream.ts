@@ -15,10 +15,12 @@ export const vaultStreamErrors = {
     hint: "The vault connects again and asks from its own end on. When it repeats, look what stands between it and PostgreSQL.",
   },
   "TM-VAULT-OTHER-BYTES": {
-    meaning: "The server repeated WAL that is here already, with other bytes; nothing was overwritten (traps 3, 10).",
+    meaning:
+      "WAL came that is here already, with other bytes: repeated by the server, or pushed under a name that is taken. Nothing was overwritten (traps 3, 10).",
     normal: false,
     retry: "never",
-    hint: "Two servers share one system identifier and timeline, or the server lost WAL and wrote other. Find out which one is right before anything is removed.",
+    hint: "Two servers share one system identifier and timeline (a clone, an old primary that was started again), or the server lost WAL and wrote other. Find out which one is right before anything is removed.",
+    httpStatus: 409,
   },
   "TM-VAULT-POSITION": {
     meaning: "WAL was to be written at a position that would leave a hole, or lies within a sealed segment.",

@@ -25,13 +25,13 @@ export function fetchExitCode(error: unknown): number {
   if (!(error instanceof TidemarkError)) return FETCH_EXIT.unexpected;
   const { code } = error;
   if (code === "TM-VAULT-END-OF-WAL") return FETCH_EXIT.endOfWal;
-  if (code === "TM-VAULT-HOLE" || code === "TM-VAULT-BEFORE-WAL") return FETCH_EXIT.hole;
+  if (code === "TM-VAULT-HOLE" || code === "TM-VAULT-BEFORE-WAL" || code === "TM-VAULT-ARCHIVE-MISSING") return FETCH_EXIT.hole;
   if (code === "TM-VAULT-OTHER-HISTORY" || code === "TM-VAULT-OTHER-SYSTEM") return FETCH_EXIT.otherHistory;
   if (code === "TM-VAULT-DESTINATION") return FETCH_EXIT.destination;
   if (code === "TM-VAULT-WAL-NAME" || code === "TM-VAULT-UNKNOWN" || code.startsWith("TM-CONFIG-") || code === "TM-PLATFORM-SECRET")
     return FETCH_EXIT.usage;
   if (code.startsWith("TM-SEAL-KEY") || code === "TM-SEAL-KMS-DENIED") return FETCH_EXIT.key;
-  if (error.retry === "later") return FETCH_EXIT.temporary;
+  if (error.retry !== "never") return FETCH_EXIT.temporary;
   if (/DAMAGED|CORRUPT|^TM-SEAL-/.test(code)) return FETCH_EXIT.damaged;
   return FETCH_EXIT.unexpected;
 }

@@ -52,7 +52,7 @@ export async function fetchWal(order: FetchOrder): Promise<string> {
       await writeFile(order.destination, bytes);
       return source;
     } catch (error) {
-      const mayPass = error instanceof TidemarkError && error.retry === "later" && error.code !== "TM-VAULT-END-OF-WAL";
+      const mayPass = error instanceof TidemarkError && error.retry !== "never" && error.code !== "TM-VAULT-END-OF-WAL";
       if (!mayPass || clock.monotonicMs() + pauseMs > until) throw error;
     }
     await sleep(clock, pauseMs);

@@ -42,7 +42,7 @@ export function segmentCheck(breathe: () => Promise<void>): SegmentCheck {
       if (stop !== undefined)
         return `the WAL breaks at ${formatLsn(stop.lsn)} (${stop.reason}), before its end at ${formatLsn(place.upTo)}`;
     }
-    if (length < bytes.length && reader.inWork > 0) return `a record is cut at ${formatLsn(place.upTo)}`;
+    if (length < bytes.length && reader.lengthInWork > 0) return `a record is cut at ${formatLsn(place.upTo)}`;
     return undefined;
   };
 }

@@ -40,8 +40,8 @@ export interface AskedFile {
 
 export interface WalLibraryParts {
   readonly folder: WalFolder;
-  /** Rejects with TM-VAULT-UNSURE while it is not known yet. */
-  readonly state: () => Promise<ServingState>;
+  /** Its `end` is exact where less than `upTo` is known whole. Rejects with TM-VAULT-UNSURE while it is not known yet. */
+  readonly state: (upTo?: Lsn) => Promise<ServingState>;
   readonly check: SegmentCheck;
   readonly archive?: Pick<Archive, "fetch">;
 }
@@ -80,7 +80,7 @@ export class WalLibrary {
    */
   async give(asked: AskedFile): Promise<GivenFile> {
     const name = parseWalFileName(asked.name, this.segmentBytes);
-    const state = await this.#parts.state();
+    const state = await this.#parts.state(name.kind === "segment" ? this.#segmentEnd(name) : undefined);
     if (asked.systemIdentifier !== undefined && asked.systemIdentifier !== state.systemIdentifier)
       throw new TidemarkError(
         "TM-VAULT-OTHER-SYSTEM",
@@ -153,7 +153,7 @@ export class WalLibrary {
     const found = await this.#parts.archive?.fetch(name.name).catch((error: unknown) => {
       // The local copy's damage is what is to be told first; where the archive is merely away, trying again may help.
       if (damages[0] === undefined || !(error instanceof TidemarkError)) throw error;
-      throw error.retry === "later" ? error : new TidemarkError("TM-VAULT-DAMAGED", damages[0].message, { cause: error });
+      throw error.retry !== "never" ? error : new TidemarkError("TM-VAULT-DAMAGED", damages[0].message, { cause: error });
     });
     if (found === undefined || found.kind === "missing") return undefined;
     if (found.kind === "hole") throw holeError(name.name, found.range);

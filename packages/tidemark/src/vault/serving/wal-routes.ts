@@ -15,6 +15,8 @@ import type { ServingState } from "./serving-rules.ts";
 import { WAL_HEADER } from "./wal-headers.ts";
 import type { WalLibrary } from "./wal-library.ts";
 
+/** The largest segment that PostgreSQL can be made with. */
+const MOST_BODY_BYTES = 1_073_741_824;
 /** Files that are held in memory at once, each a segment; further requests wait. */
 const MOST_FILES_AT_ONCE = 2;
 /** Requests that wait for one of those places; further ones are answered 503 and come again. */
@@ -33,10 +35,16 @@ export interface CommitAtTime {
   readonly xid?: number;
 }
 
-export interface WalRouteParts {
+/** What gives and takes WAL, once the cluster and the size of its segments are known. */
+export interface WalShelf {
   readonly library: WalLibrary;
   readonly pushed: PushedWal;
   readonly state: () => Promise<ServingState>;
+}
+
+export interface WalRouteParts {
+  /** Throws TM-VAULT-UNSURE while it is not known whose WAL this is. */
+  readonly shelf: () => WalShelf;
   readonly clock: Clock;
   /** Whether every object store has the file, read again and compared. Absent where nothing is archived. */
   readonly isArchived?: (name: string) => Promise<boolean>;
@@ -47,16 +55,15 @@ export interface WalRouteParts {
 }
 
 export function addWalRoutes(server: FastifyInstance, parts: WalRouteParts): void {
-  const { library, pushed } = parts;
   const places = new Places();
-  server.addContentTypeParser("application/octet-stream", { parseAs: "buffer", bodyLimit: library.segmentBytes }, (_request, body, done) =>
+  server.addContentTypeParser("application/octet-stream", { parseAs: "buffer", bodyLimit: MOST_BODY_BYTES }, (_request, body, done) =>
     done(null, body),
   );
 
   server.get<{ Params: { name: string }; Querystring: { upTo?: string; system?: string } }>("/wal/:name", async (request, reply) => {
     await places.holdWhile(reply.raw);
     const { upTo, system } = request.query;
-    const given = await library.give({
+    const given = await parts.shelf().library.give({
       name: request.params.name,
       ...(upTo === undefined ? {} : { upTo: parseLsn(upTo) }),
       ...(system === undefined ? {} : { systemIdentifier: system }),
@@ -75,7 +82,7 @@ export function addWalRoutes(server: FastifyInstance, parts: WalRouteParts): voi
 
   server.put<{ Params: { name: string }; Querystring: { archivedWithinMs?: string } }>(
     "/wal/:name",
-    { bodyLimit: library.segmentBytes },
+    { bodyLimit: MOST_BODY_BYTES },
     async (request, reply) => {
       await places.holdWhile(reply.raw);
       const { name } = request.params;
@@ -84,7 +91,7 @@ export function addWalRoutes(server: FastifyInstance, parts: WalRouteParts): voi
       const expected = request.headers[WAL_HEADER.sha256];
       if (expected !== undefined && expected !== createHash("sha256").update(body).digest("hex"))
         throw new TidemarkError("TM-VAULT-PUSH", `${name} was changed on its way here: its checksum is another`);
-      const outcome = await pushed.take(name, body);
+      const outcome = await parts.shelf().pushed.take(name, body);
       const waitMs = request.query.archivedWithinMs;
       if (waitMs !== undefined && outcome !== "evidence") {
         await untilArchived(parts, name, Math.min(wholeNumberOf(waitMs, "archivedWithinMs"), MOST_ARCHIVE_WAIT_MS));
@@ -94,7 +101,10 @@ export function addWalRoutes(server: FastifyInstance, parts: WalRouteParts): voi
     },
   );
 
-  server.get("/timelines", async () => describeTimelines(await parts.state(), library));
+  server.get("/timelines", async () => {
+    const { library, state } = parts.shelf();
+    return describeTimelines(await state(), library);
+  });
 
   server.post("/catalogue/rebuild", async () => {
     if (parts.rebuildCatalogue === undefined) throw new TidemarkError("TM-VAULT-NOT-ARCHIVED", "this vault has no object stores");

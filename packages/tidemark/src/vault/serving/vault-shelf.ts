@@ -1,0 +1,108 @@
+// A vault's WAL as those who recover may have it: what the vault's main thread knows, turned into what the rules of serving ask for.
+import { setImmediate } from "node:timers/promises";
+import { TidemarkError } from "@tidemark/kernel/errors";
+import { parseLsn, type Lsn } from "@tidemark/kernel/lsn";
+import { segmentStart } from "@tidemark/postgres/wal/segment-name";
+import type { Archive } from "../archive/archive.ts";
+import type { Vault } from "../vault.ts";
+import { WalFolder } from "../wal-folder.ts";
+import { PushedWal } from "./pushed-wal.ts";
+import { segmentCheck } from "./segment-check.ts";
+import type { ServingState } from "./serving-rules.ts";
+import { parseWalFileName } from "./wal-file-name.ts";
+import { WalLibrary } from "./wal-library.ts";
+import type { CommitAtTime, WalRouteParts, WalShelf } from "./wal-routes.ts";
+
+export interface VaultShelfParts {
+  readonly vault: Vault;
+  /** Undefined while nothing is archived, or not yet. */
+  readonly archive: () => Archive | undefined;
+  readonly timeToLsn?: (timeMs: number) => Promise<CommitAtTime | undefined>;
+}
+
+export class VaultShelf implements WalRouteParts {
+  readonly #parts: VaultShelfParts;
+  readonly timeToLsn: (timeMs: number) => Promise<CommitAtTime | undefined>;
+  #shelf: WalShelf | undefined;
+
+  constructor(parts: VaultShelfParts) {
+    this.#parts = parts;
+    this.timeToLsn =
+      parts.timeToLsn ?? (() => Promise.reject(new TidemarkError("TM-VAULT-UNSURE", "this vault does not read commit times")));
+  }
+
+  get clock(): WalRouteParts["clock"] {
+    return this.#parts.vault.options.clock;
+  }
+
+  /** The identity and the size of segments never change once they are known. */
+  shelf(): WalShelf {
+    if (this.#shelf !== undefined) return this.#shelf;
+    const { vault, archive } = this.#parts;
+    const { segmentBytes, systemIdentifier } = vault.file;
+    if (segmentBytes === undefined || systemIdentifier === undefined)
+      throw new TidemarkError("TM-VAULT-UNSURE", "this vault was never connected to a primary: whose WAL it will keep is not known yet");
+    const folder = new WalFolder(vault.options.directory, segmentBytes);
+    const check = segmentCheck(() => setImmediate());
+    const state = (upTo?: Lsn): Promise<ServingState> => this.#state(systemIdentifier, segmentBytes, upTo);
+    const fetch = async (name: string): ReturnType<Archive["fetch"]> => (await archive()?.fetch(name)) ?? { kind: "missing" };
+    this.#shelf = {
+      library: new WalLibrary({ folder, check, state, archive: { fetch } }),
+      pushed: new PushedWal({ folder, check, state, random: vault.options.random, clock: this.clock }),
+      state: () => state(),
+    };
+    return this.#shelf;
+  }
+
+  async rebuildCatalogue(): Promise<void> {
+    const archive = this.#parts.archive();
+    if (archive === undefined) throw new TidemarkError("TM-VAULT-NOT-ARCHIVED", "this vault has no object stores");
+    await archive.rebuildCatalogue();
+  }
+
+  /** Whether every store has it. A label file is kept in the vault only, and waits for nothing. */
+  async isArchived(name: string): Promise<boolean> {
+    const archive = this.#parts.archive();
+    if (archive === undefined) throw new TidemarkError("TM-VAULT-NOT-ARCHIVED", `${name} is durable here; this vault has no object stores`);
+    const kind = parseWalFileName(name, this.shelf().library.segmentBytes).kind;
+    return kind === "label" || kind === "partial" || archive.isArchived(name);
+  }
+
+  async #state(systemIdentifier: string, segmentBytes: number, upTo: Lsn | undefined): Promise<ServingState> {
+    const { vault } = this.#parts;
+    const { run, vote, promise, repair } = vault.file;
+    if (!vault.isOpen) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has just started and reads where its WAL ends");
+    if (run === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has no WAL yet");
+    const { end, unsure } = await this.#end(run.timeline, segmentBytes, upTo);
+    const record = vault.options.source.record();
+    const revoked = vault.isRevoked;
+    const claimed = revoked || record?.claim !== undefined;
+    // Before the vote of a claim nobody knows where the fork will be: the newest segment is withheld (R9).
+    const bound =
+      revoked && vote !== undefined && vote.epoch === promise?.epoch ? { timeline: vote.timeline, lsn: parseLsn(vote.end) } : undefined;
+    const doubt = repair === undefined ? unsure : `WAL from ${repair.from.lsn} on was damaged here and is being received again`;
+    return {
+      systemIdentifier,
+      timeline: run.timeline,
+      history: vault.reach.history,
+      end,
+      gaps: vault.reach.gaps(),
+      ...(claimed ? { vote: bound ?? { timeline: run.timeline, lsn: segmentStart(end, segmentBytes) } } : {}),
+      ...(doubt === undefined ? {} : { unsure: doubt }),
+    };
+  }
+
+  /** End of the last whole record. Where the reader of records is behind what is durable, and it matters, the files are read. */
+  async #end(timeline: number, segmentBytes: number, upTo: Lsn | undefined): Promise<{ end: Lsn; unsure?: string }> {
+    const { reach } = this.#parts.vault;
+    const [read, here] = [reach.recordEnd(), reach.position()];
+    const sureEnough = read !== undefined && read.timeline === timeline && ((upTo ?? 0n) <= read.lsn || read.lsn === here?.lsn);
+    if (sureEnough) return { end: read.lsn };
+    const scan = await reach.scan();
+    if (scan === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has no WAL yet");
+    const unsure = scan.damage === undefined ? {} : { unsure: `the newest WAL here is damaged: ${scan.damage.what}` };
+    if (scan.whole.timeline === timeline) return { end: scan.whole.lsn, ...unsure };
+    // A timeline of which nothing came yet: its first segment begins with the bytes before the fork.
+    return { end: segmentStart(scan.whole.lsn, segmentBytes), ...unsure };
+  }
+}
