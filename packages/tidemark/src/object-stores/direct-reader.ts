@@ -65,7 +65,7 @@ export class DirectReader {
     const handle = await open(file, way === "cached" ? flags : flags | constants.O_DIRECT);
     try {
       const facts = await handle.stat();
-      if (!facts.isFile()) throw new TidemarkError("TM-OBJECT-KEY", `could not read ${file}: it is no file`);
+      if (!facts.isFile()) throw new TidemarkError("TM-OBJECT-MISSING", `could not read ${file}: it is no file`);
       const end = Math.min(range.end, facts.size);
       const start = Math.min(range.start, end);
       if (end - start > range.maxBytes)

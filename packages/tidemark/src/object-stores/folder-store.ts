@@ -122,9 +122,17 @@ class FolderStore implements ObjectStore {
     return this.#doing(`read ${key} from ${this.name}`, async () => {
       await this.#checkRoot();
       const file = this.#pathOf(key);
-      await this.#checkInside(dirname(file));
       const range = options.range ?? { start: 0, end: Number.MAX_SAFE_INTEGER };
-      return this.#reader.read(file, { ...range, maxBytes: options.maxBytes ?? MAX_OBJECT_BYTES, signal: options.signal });
+      try {
+        await this.#checkInside(dirname(file));
+        return await this.#reader.read(file, { ...range, maxBytes: options.maxBytes ?? MAX_OBJECT_BYTES, signal: options.signal });
+      } catch (error) {
+        // A folder under this name, or a file where a folder of it should be: no object in either case.
+        const absent = isErrno(error, "ENOTDIR") || (isErrno(error, "EINVAL", "EISDIR") && (await lstat(file)).isDirectory());
+        if (absent)
+          throw new TidemarkError("TM-OBJECT-MISSING", `could not read ${key} from ${this.name}: there is none`, { cause: error });
+        throw error;
+      }
     });
   }
 
@@ -168,7 +176,9 @@ class FolderStore implements ObjectStore {
         await unlink(file);
         await syncFolder(dirname(file));
       } catch (error) {
-        if (!isErrno(error, "ENOENT")) throw error;
+        if (isErrno(error, "ENOENT", "ENOTDIR")) return;
+        if (isErrno(error, "EISDIR", "EPERM") && (await lstat(file)).isDirectory()) return;
+        throw error;
       }
     });
   }
