@@ -14,6 +14,14 @@ export const MUTATIONS = [
   "R5-no-wait",
   /** R8: the incumbent is never re-elected. */
   "R8-no-incumbent",
+  /** A candidate that is behind a vault's vote is promoted without the vault's WAL, and does not look again. */
+  "NO-LOSS-not-completed",
+  /** R4: a vault votes with what it has received, in the middle of a record. */
+  "R4-vault-votes-received",
+  /** R3: a vault goes on acknowledging after its promise. */
+  "R3-vault-acknowledges-on",
+  /** R6: a wiped vault comes back under its former identity. */
+  "R6-wiped-vault-keeps-identity",
   /** A reign begins with the remaining members instead of closed. */
   "begin-with-members",
 ] as const;

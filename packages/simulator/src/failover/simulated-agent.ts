@@ -20,6 +20,8 @@ const SYSTEM = "1" as SystemIdentifier;
 /** Where the lease is enforced: as in the product, before its end. */
 const LEASE_PART_USED = 0.9;
 const TICK_MS = 25;
+/** Records that a completion fetches at once. */
+const COMPLETED_AT_ONCE = 6;
 
 export class SimulatedAgent {
   readonly name: string;
@@ -137,6 +139,36 @@ export class SimulatedAgent {
     }
   }
 
+  /** As completion.ts: everything or nothing is answered, and what was replayed before it went wrong stays. */
+  *complete(order: { epoch: Epoch; target: string; from: string }): Process {
+    yield* this.#exclusive();
+    try {
+      const { postgres } = this;
+      if (this.promised !== order.epoch) throw new Refusal("stale epoch");
+      if (!postgres.up || !postgres.inRecovery || this.#follows !== "nobody") throw new Refusal("no revoked standby");
+      const target = Number(parseLsn(order.target));
+      const vault = this.#world.vault(order.from);
+      const { run } = postgres;
+      while (postgres.position < target) {
+        const from = postgres.position;
+        const upTo = Math.min(target, from + COMPLETED_AT_ONCE);
+        const answer = yield* this.#world.network.ask({ from: this.name, to: vault.name, timeoutMs: 300, isUp: () => vault.up }, () =>
+          vault.give(from, upTo),
+        );
+        if (!answer.ok) throw new Refusal(answer.why);
+        if (answer.value.length < upTo - from) throw new Refusal("the target is not reached");
+        if (!postgres.up || postgres.run !== run || !postgres.inRecovery) throw new Refusal("PostgreSQL ended");
+        postgres.wal.push(...answer.value);
+        yield this.#world.scheduler.between(0.5, 10);
+        postgres.replayAll();
+      }
+      postgres.timeline = postgres.wal.at(-1)?.timeline ?? postgres.timeline;
+      this.#world.completions++;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
   *promote(order: { epoch: Epoch; target: string; incumbent: boolean }): Process {
     yield* this.#exclusive();
     try {
@@ -175,7 +207,8 @@ export class SimulatedAgent {
     if (this.promised !== order.epoch || !postgres.up || !postgres.inRecovery || this.#follows !== "nobody") {
       if (this.#world.mutation !== "R3-receiver-lives") throw new Refusal("not revoked");
     }
-    if (BigInt(postgres.replayed) < parseLsn(order.target)) throw new Refusal("behind");
+    const behind = BigInt(postgres.replayed) < parseLsn(order.target);
+    if (behind && this.#world.mutation !== "NO-LOSS-not-completed") throw new Refusal("behind");
     const { claim, loss: _former, ...kept } = record;
     const rest = record.sets.at(-1)?.members.filter((member) => member.node !== this.name) ?? [];
     const begin: SynchronousSet =

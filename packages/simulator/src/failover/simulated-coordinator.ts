@@ -48,8 +48,9 @@ export class SimulatedCoordinator {
   }
 
   #settingsOf(coordinator: string): DecisionSettings {
-    const { nodes, leaseMs, policy } = this.#world.options;
-    return { coordinator, nodes, promotable: nodes, policy, leaseMs, voteWaitMs: 800, retryMs: 300, takeOverAfterMs: 1_000 };
+    const { nodes, vaults, leaseMs, policy } = this.#world.options;
+    const voters = [...nodes, ...vaults];
+    return { coordinator, nodes: voters, promotable: nodes, policy, leaseMs, voteWaitMs: 800, retryMs: 300, takeOverAfterMs: 1_000 };
   }
 
   #others(primary: string): string[] {
@@ -128,9 +129,11 @@ export class SimulatedCoordinator {
         return;
       }
       case "complete":
-        this.#world.scheduler.after(1, () =>
-          this.#input({ type: "not-completed", epoch: effect.epoch, node: effect.node, from: effect.from, why: "none" }),
-        );
+        if (mutation === "NO-LOSS-not-completed")
+          this.#world.scheduler.after(1, () =>
+            this.#input({ type: "completed", epoch: effect.epoch, node: effect.node, from: effect.from }),
+          );
+        else this.#spawn(this.#complete(effect));
         return;
       case "promote":
         if (mutation === "R8-no-incumbent" && effect.candidate.incumbent) return;
@@ -153,9 +156,9 @@ export class SimulatedCoordinator {
   }
 
   *#revoke(node: string, epoch: Epoch): Process {
-    const agent = this.#world.agent(node);
-    const answer = yield* this.#world.network.ask({ from: this.name, to: node, timeoutMs: 700, isUp: () => agent.up }, () =>
-      agent.revoke(epoch),
+    const voter = this.#world.voter(node);
+    const answer = yield* this.#world.network.ask({ from: this.name, to: node, timeoutMs: 700, isUp: () => voter.up }, () =>
+      voter.revoke(epoch),
     );
     this.#input(answer.ok ? { type: "vote", vote: answer.value } : { type: "refused", epoch, node, why: answer.why });
   }
@@ -166,6 +169,15 @@ export class SimulatedCoordinator {
       agent.fence(epoch),
     );
     if (answer.ok) this.#input({ type: "fenced", epoch, node });
+  }
+
+  *#complete(effect: Extract<Effect, { type: "complete" }>): Process {
+    const { epoch, node, from } = effect;
+    const agent = this.#world.agent(node);
+    const answer = yield* this.#world.network.ask({ from: this.name, to: node, timeoutMs: 2_000, isUp: () => agent.up }, () =>
+      agent.complete(effect),
+    );
+    this.#input(answer.ok ? { type: "completed", epoch, node, from } : { type: "not-completed", epoch, node, from, why: answer.why });
   }
 
   *#promote(effect: Extract<Effect, { type: "promote" }>): Process {

@@ -4,7 +4,7 @@ import type { Epoch, SystemIdentifier, Timeline } from "@tidemark/kernel/brands"
 import { seededRandom } from "@tidemark/kernel/random";
 import type { ClusterRecord } from "../../../tidemark/src/cluster/cluster-record.ts";
 import type { SynchronousPolicy } from "../../../tidemark/src/config/config.ts";
-import { CLOSED_SET } from "../../../tidemark/src/cluster/quorum.ts";
+import { CLOSED_SET, kindOf } from "../../../tidemark/src/cluster/quorum.ts";
 import type { Violation } from "./checkers.ts";
 import { Checkers } from "./checkers.ts";
 import type { Mutation } from "./mutation.ts";
@@ -15,9 +15,12 @@ import { SimulatedAgent } from "./simulated-agent.ts";
 import { SimulatedCoordinator } from "./simulated-coordinator.ts";
 import { SimulatedPostgres } from "./simulated-postgres.ts";
 import { STORE_NAME, SimulatedStore } from "./simulated-store.ts";
+import { SimulatedVault } from "./simulated-vault.ts";
 
 export interface WorldOptions {
   readonly nodes: readonly string[];
+  /** Members that receive and vote, and never reign. */
+  readonly vaults: readonly string[];
   readonly required: number;
   readonly policy: SynchronousPolicy;
   readonly leaseMs: number;
@@ -41,6 +44,17 @@ export interface RunResult {
   readonly reigns: number;
   readonly statedLosses: number;
   readonly finalEpoch: number;
+  /** Candidates that a vault completed. */
+  readonly completions: number;
+  /** The primary's machine burnt at the end, with its data, and the vault's when that must not matter. */
+  readonly burnt: readonly string[];
+}
+
+/** A cluster's size, and how many copies a commit waits for. */
+export interface Shape {
+  readonly nodes: number;
+  readonly vaults: number;
+  readonly required: number;
 }
 
 /** How long a healed cluster may take until it serves, virtual milliseconds. */
@@ -48,16 +62,19 @@ const HEAL_MS = 30_000;
 const LEASE_MS = 600;
 
 /** What a cluster can be asked to be; a seed draws the rest. */
-export function optionsFor(seed: number, nodes: number, required: number): WorldOptions {
+export function optionsFor(seed: number, { nodes, vaults, required }: Shape): WorldOptions {
   const random = seededRandom(seed ^ 0x5eed);
   const policies: readonly [SynchronousPolicy, SynchronousPolicy] = [{ kind: "never-lose" }, { kind: "available" }];
   const policy = required === 0 ? policies[1] : policies[Math.floor(random.fraction() * 2)];
   const names = ["a", "b", "c", "d", "e"].slice(0, nodes);
+  const vaultNames = ["v", "w"].slice(0, vaults);
   const slow = new Map<string, number>();
-  for (const [index, one] of names.entries())
-    for (const other of names.slice(index + 1)) if (random.fraction() < 0.3) slow.set(`${one}|${other}`, 5 + random.fraction() * 40);
+  const all = [...names, ...vaultNames];
+  for (const [index, one] of all.entries())
+    for (const other of all.slice(index + 1)) if (random.fraction() < 0.3) slow.set(`${one}|${other}`, 5 + random.fraction() * 40);
   return {
     nodes: names,
+    vaults: vaultNames,
     required,
     policy: policy ?? policies[0],
     leaseMs: LEASE_MS,
@@ -78,12 +95,15 @@ export class World {
   readonly store: SimulatedStore;
   readonly checkers = new Checkers();
   readonly agents: SimulatedAgent[];
+  readonly vaults: SimulatedVault[];
   readonly coordinators: SimulatedCoordinator[];
   readonly #seed: number;
   #healed = false;
   #next = 1;
   #identities = 0;
   #acknowledged = 0;
+  readonly #burnt: string[] = [];
+  completions = 0;
 
   constructor(seed: number, options: WorldOptions, mutation?: Mutation) {
     this.#seed = seed;
@@ -93,6 +113,7 @@ export class World {
     this.network = new Network(this.scheduler, { lossProbability: options.lossProbability, mostDelayMs: 8, slow: options.slow });
     this.store = new SimulatedStore(this.network, firstRecord(options.nodes[0] ?? "a"));
     this.agents = options.nodes.map((name) => new SimulatedAgent(this, this.#newPostgres(name), this.newIdentity(name)));
+    this.vaults = options.vaults.map((name) => new SimulatedVault(this, name));
     this.coordinators = [new SimulatedCoordinator(this, "coordinator1"), new SimulatedCoordinator(this, "coordinator2")];
   }
 
@@ -110,6 +131,17 @@ export class World {
     return found;
   }
 
+  vault(name: string): SimulatedVault {
+    const found = this.vaults.find((vault) => vault.name === name);
+    if (found === undefined) throw new Error(`no vault ${name}`);
+    return found;
+  }
+
+  /** Whoever can promise and vote. */
+  voter(name: string): SimulatedAgent | SimulatedVault {
+    return this.options.vaults.includes(name) ? this.vault(name) : this.agent(name);
+  }
+
   postgresOf(name: string): SimulatedPostgres | undefined {
     return this.agents.find((agent) => agent.name === name)?.postgres;
   }
@@ -119,15 +151,21 @@ export class World {
       agent.postgres.standbySignal = agent !== this.agents[0];
       agent.start();
     }
+    for (const vault of this.vaults) vault.start();
     for (const coordinator of this.coordinators) coordinator.start();
     this.#clients();
     this.scheduler.spawn(this.#faults(), () => !this.#healed);
     this.scheduler.run(this.options.faultsMs);
     this.#heal();
     this.scheduler.run(this.options.faultsMs + HEAL_MS);
-    const before = this.#acknowledged;
-    this.scheduler.run(this.options.faultsMs + HEAL_MS + 3_000);
-    this.checkers.end(this.#primary(), this.#acknowledged > before);
+    this.#judge(true);
+    this.#burn();
+    if (this.#burnt.length > 0) {
+      this.scheduler.run(this.scheduler.nowMs + HEAL_MS);
+      // Alone, and never to lose anything, the survivor waits for another copy.
+      const others = this.options.nodes.length + this.options.vaults.length - this.#burnt.length - 1;
+      this.#judge(others > 0 || this.options.policy.kind === "available");
+    }
     return {
       seed: this.#seed,
       violations: this.checkers.violations,
@@ -135,7 +173,36 @@ export class World {
       reigns: this.checkers.reigns,
       statedLosses: this.checkers.statedLosses,
       finalEpoch: this.store.now.record?.epoch ?? 0,
+      completions: this.completions,
+      burnt: this.#burnt,
     };
+  }
+
+  /** Whether there is a primary that has everything and, where it can be asked for, goes on acknowledging. */
+  #judge(mustProgress: boolean): void {
+    const before = this.#acknowledged;
+    this.scheduler.run(this.scheduler.nowMs + 3_000);
+    this.checkers.end(this.#primary(), !mustProgress || this.#acknowledged > before);
+  }
+
+  /**
+   * The last test: the primary's machine is lost for good, in the middle of its work. Where copies are counted and somebody can be promoted,
+   * the others must go on without it; where every commit waits for two copies, without a vault as well (R7).
+   */
+  #burn(): void {
+    const { record } = this.store.now;
+    const [set] = record?.sets ?? [];
+    if (record === undefined || record.claim !== undefined || record.sets.length !== 1 || set === undefined) return;
+    const rest = this.options.nodes.filter((name) => name !== record.primary);
+    const isWhole = [...rest, ...this.options.vaults].every((name) => set.members.some((member) => member.node === name));
+    if (kindOf(set) !== "counted" || !isWhole || rest.length === 0) return;
+    this.#burnt.push(record.primary);
+    this.agent(record.primary).stop();
+    this.agent(record.primary).postgres.stop();
+    const vault = this.vaults[0];
+    if (vault === undefined || set.required < 2 || this.scheduler.chance(0.5)) return;
+    this.#burnt.push(vault.name);
+    vault.stop();
   }
 
   #newPostgres(name: string): SimulatedPostgres {
@@ -183,10 +250,20 @@ export class World {
       () => this.#crashPostgres(agent),
       () => this.#crashCoordinator(coordinator, backMs),
       () => coordinator.suspectFalsely(),
-      () => this.#cut(agent.name, scheduler.pick([STORE_NAME, ...this.options.nodes, ...this.coordinators.map((one) => one.name)]), backMs),
+      () => this.#cut(agent.name, scheduler.pick(this.#places()), backMs),
       () => this.#isolate(agent.name, backMs),
       () => (this.options.agentsDie ? this.#crashAgent(agent, backMs) : this.#crashPostgres(agent)),
     ];
+    const vault = this.vaults.length === 0 ? undefined : scheduler.pick(this.vaults);
+    if (vault !== undefined) {
+      kinds.push(
+        () => this.#crashVault(vault, backMs),
+        () => this.#isolate(vault.name, backMs),
+        () => (scheduler.chance(0.5) ? this.#wipeVault(vault, backMs) : this.#crashVault(vault, backMs)),
+        // Where it matters: the vault alone has the newest, and the primary goes.
+        () => this.#cut(agent.name, scheduler.pick(this.options.nodes), backMs),
+      );
+    }
     scheduler.pick(kinds)();
   }
 
@@ -224,6 +301,18 @@ export class World {
     });
   }
 
+  #crashVault(vault: SimulatedVault, backMs: number): void {
+    vault.stop();
+    this.scheduler.after(backMs, () => {
+      if (!vault.up) vault.start();
+    });
+  }
+
+  #wipeVault(vault: SimulatedVault, backMs: number): void {
+    vault.wipe();
+    this.#crashVault(vault, backMs);
+  }
+
   #cut(a: string, b: string, backMs: number): void {
     this.network.cut(a, b);
     this.scheduler.after(backMs, () => this.network.join(a, b));
@@ -231,14 +320,18 @@ export class World {
 
   /** Alone with its clients: nobody else reaches it. */
   #isolate(name: string, backMs: number): void {
-    for (const other of [STORE_NAME, ...this.options.nodes, ...this.coordinators.map((one) => one.name)])
-      if (other !== name) this.#cut(name, other, backMs);
+    for (const other of this.#places()) if (other !== name) this.#cut(name, other, backMs);
+  }
+
+  #places(): string[] {
+    return [STORE_NAME, ...this.options.nodes, ...this.options.vaults, ...this.coordinators.map((one) => one.name)];
   }
 
   #heal(): void {
     this.#healed = true;
     this.network.heal();
     for (const agent of this.agents) if (!agent.up) agent.start();
+    for (const vault of this.vaults) if (!vault.up) vault.start();
     for (const coordinator of this.coordinators) if (!coordinator.up) coordinator.start();
   }
 }

@@ -82,8 +82,9 @@ describe("the synchronous policy", () => {
 
   it("never has more than three sets: then it settles what can be covered", () => {
     const sets: SynchronousSet[] = [sampleSet(1, "s"), sampleSet(1, "v"), sampleSet(1, "s", "v")];
-    expect(nextStep(input({ policy: { kind: "available" }, sets, members: [gone("s", 9_000), gone("v", 9_000)] }))).toEqual({
-      kind: "keep",
+    expect(nextStep(input({ policy: { kind: "available" }, sets, members: [gone("s", 9_000), gone("v", 9_000)] }))).toMatchObject({
+      kind: "settle",
+      to: CLOSED_SET,
     });
     expect(nextStep(input({ sets, members: [streaming("w"), gone("s", 9_000), gone("v", 9_000), streaming("v", "v_1")] }))).toMatchObject({
       kind: "settle",
@@ -125,5 +126,22 @@ describe("the synchronous policy", () => {
       kind: "begin",
       sets: [sampleSet(1, "v"), sampleSet(2, "s", "v")],
     });
+  });
+
+  it("closes when the record is full of sets whose members never come back, and goes on from there (R6)", () => {
+    const full = [
+      sampleSet(1, "v"),
+      sampleSet(2, "s", "v"),
+      {
+        required: 2,
+        members: [
+          { node: "s", identity: "s_1" },
+          { node: "v", identity: "v_2" },
+        ],
+      },
+    ];
+    const members = [streaming("s"), streaming("v", "v_3")];
+    expect(nextStep(input({ required: 2, sets: full, members }))).toMatchObject({ kind: "settle", to: CLOSED_SET });
+    expect(nextStep(input({ required: 2, sets: [CLOSED_SET], members }))).toMatchObject({ kind: "begin" });
   });
 });

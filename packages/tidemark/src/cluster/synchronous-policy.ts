@@ -96,7 +96,9 @@ export function nextStep(input: PolicyInput): PolicyStep {
   if (input.sets.length < MOST_SETS) return { kind: "begin", sets: [...input.sets, wanted], why };
   // Full: settle what can be settled with what is there; the rest follows by another change.
   const reachable = input.sets.findLast((set) => canSettle(set, input));
-  return reachable === undefined ? { kind: "keep" } : { kind: "settle", to: reachable, why };
+  // Members of each are gone, maybe for good (R6). The closed set needs no recording before: it acknowledges nothing, and who has everything
+  // is the incumbent. From there the wanted one is reached.
+  return { kind: "settle", to: reachable ?? CLOSED_SET, why };
 }
 
 /** Whether enough members are there to cover what was acknowledged. A closed set covers by the incumbent, an asynchronous one promises nothing. */

@@ -100,4 +100,15 @@ describe("a change of the synchronous set (R1)", () => {
     await settles(primary, { from: [setOf(1, "s", "v")], to: setOf(2, "s", "v") });
     expect(reconnected).toBe(2);
   });
+
+  test("to the closed set waits until no walsender releases commits any more", async () => {
+    const primary = new SlowlyToldPrimary(setOf(1, "s"), { s: 100 });
+    let read = false;
+    primary.atLook.set(4, () => {
+      primary.walsendersRead();
+      read = true;
+    });
+    await settles(primary, { from: [setOf(1, "s")], to: { members: [], required: 1 } });
+    expect(read).toBe(true);
+  });
 });

@@ -35,13 +35,14 @@ export async function settleSet(
   // A backend learns from shared memory whether to wait at all; only a commit that waits proves that it is told.
   if (from.some((set) => kindOf(set) === "asynchronous")) await closeProvenly(node, deadline);
   await tell(node, to, deadline);
-  if (kindOf(to) === "closed") return;
-  const ended = await reconnectWhereCountChanged(node, from, to);
+  const ended = kindOf(to) === "closed" ? new Set<number>() : await reconnectWhereCountChanged(node, from, to);
   const names = new Set(to.members.map((member) => member.identity));
   await deadline.until("every walsender goes by the set", async () => {
     const rows = await replication(node);
     return rows.every((row) => row.state !== "streaming" || (row.syncPriority > 0 === names.has(row.identity) && !ended.has(row.pid)));
   });
+  // Nobody acknowledges any more, and the incumbent has what was.
+  if (kindOf(to) === "closed") return;
   // Only now: until a walsender has read the set, it releases commits by the one before, and those must be covered too.
   const barrier = await insertPosition(node);
   await deadline.until(`${to.required} of the members have flushed the barrier`, async () => {
