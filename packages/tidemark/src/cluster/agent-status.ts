@@ -68,4 +68,6 @@ export interface MemberStatus {
   readonly syncPriority: number;
   readonly flushLsn?: string;
   readonly replayLsn?: string;
+  /** When it sent its newest reply, by its own clock: comparable with nothing but its earlier and later replies. */
+  readonly replyTime?: string | null;
 }

@@ -37,7 +37,7 @@ const FACTS_SQL = `
     current_setting('synchronous_standby_names') AS "standbyNames",
     (SELECT s.system_identifier::text FROM pg_control_system() s) AS "systemIdentifier",
     CASE WHEN r.recovering THEN '[]'::json ELSE (SELECT coalesce(json_agg(json_build_object('identity', m.application_name, 'pid', m.pid, 'state', m.state,
-      'syncState', m.sync_state, 'syncPriority', m.sync_priority, 'flushLsn', m.flush_lsn::text, 'replayLsn', m.replay_lsn::text)), '[]'::json)
+      'syncState', m.sync_state, 'syncPriority', m.sync_priority, 'flushLsn', m.flush_lsn::text, 'replayLsn', m.replay_lsn::text, 'replyTime', m.reply_time::text)), '[]'::json)
       FROM pg_stat_replication m) END AS members
   FROM (SELECT pg_is_in_recovery() AS recovering) r`;
 

@@ -14,12 +14,16 @@ import type { PostgresNode } from "./postgres-node.ts";
 import { finish, writeReignRow } from "./promotion.ts";
 import type { RecordWatch, Seen } from "../record-watch.ts";
 import type { ReignLease } from "./reign-lease.ts";
+import { ReplyClock } from "./reply-clock.ts";
 import { settleSet } from "./set-change.ts";
 
 /** Time between two clearings of slots, milliseconds. */
 const CLEAR_MS = 5_000;
 /** A member that streams and is at most so far behind may become synchronous, bytes; the change itself waits for the rest. */
 const NEAR_BYTES = 67_108_864n;
+
+/** Receivers reply once a second also when there is nothing new; one that has been silent for less is not taken for gone, milliseconds. */
+const LEAST_SILENCE_MS = 2_000;
 
 /** Roles and databases whose own setting of synchronous_commit is weaker than the cluster's. */
 const WEAK_COMMIT_SQL = `
@@ -37,6 +41,7 @@ export class PrimaryDuties {
   #clearedMs = -Infinity;
   #startedMs: number;
   readonly #streamedMs = new Map<string, number>();
+  readonly #replies = new ReplyClock();
   /** The highest position that a copy is known to have flushed, and since when the primary has been beyond it. */
   #covered = 0n;
   #beyondSinceMs: number | undefined;
@@ -154,7 +159,11 @@ export class PrimaryDuties {
     const places = placesOf(this.#node.world.store, this.#node.world.node.name);
     for (const member of facts.members) {
       const flushed = typeof member.flushLsn === "string" ? parseLsn(member.flushLsn) : 0n;
-      if (member.state === "streaming" && own - flushed <= NEAR_BYTES) this.#streamedMs.set(member.identity, nowMs);
+      if (member.state !== "streaming" || own - flushed > NEAR_BYTES) continue;
+      // A connection that stays open proves nothing: commits must not wait for a receiver that hangs until it times out.
+      const heardMs = this.#replies.heardMs(member, nowMs);
+      const isSilent = nowMs - heardMs >= Math.max(this.#node.world.store.failover.suspectAfterMs, LEAST_SILENCE_MS);
+      this.#streamedMs.set(member.identity, isSilent ? heardMs : nowMs);
     }
     const recorded = (this.#watch.seen?.record?.sets ?? []).flatMap((set) => set.members);
     const identities = new Set([...this.#streamedMs.keys(), ...recorded.map((member) => member.identity)]);
