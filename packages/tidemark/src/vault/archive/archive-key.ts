@@ -48,6 +48,11 @@ export class KeySpace {
     return `${key}.${why}-${sha256.slice(0, 16)}`;
   }
 
+  /** The key that evidence lies beside. */
+  evidenceOf(key: string): string {
+    return key.replace(/\.(?:conflict|damaged)-[0-9a-f]{16}$/, "");
+  }
+
   name(place: { timeline: Timeline; start: Lsn }): string {
     return segmentName({ timeline: place.timeline, lsn: place.start }, this.#segmentBytes);
   }

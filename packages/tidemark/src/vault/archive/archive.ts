@@ -38,6 +38,8 @@ export interface Archive extends Service {
    * error when no store answered, with TM-VAULT-ARCHIVE-DAMAGED when what is there does not pass its check.
    */
   fetch(name: string): Promise<ArchivedFile>;
+  /** Whether every store has this file (a segment, whole, or a history file), read again and compared. */
+  isArchived(name: string): Promise<boolean>;
   /** Forgets what the catalogue says of the stores and reads it again from their objects' headers. Resolves when it has. */
   rebuildCatalogue(): Promise<void>;
   /** Resolves when everything that was durable here when it was called is archived in every store. For tests and benches. */

@@ -20,12 +20,20 @@ function coverage(covered: Record<number, [number, number][]>, histories: Record
   };
 }
 
-const holesOf = (given: Coverage): string[] =>
-  findHoles(given).map((hole) => `${hole.kind} ${hole.timeline}: ${hole.start}-${hole.end}`);
+const holesOf = (given: Coverage): string[] => findHoles(given).map((hole) => `${hole.kind} ${hole.timeline}: ${hole.start}-${hole.end}`);
 
 describe("a hole", () => {
   it("is what is missing between two ranges of a timeline, with its range", () => {
-    expect(holesOf(coverage({ 1: [[32, 64], [80, 100]] }))).toEqual(["wal 1: 64-80"]);
+    expect(
+      holesOf(
+        coverage({
+          1: [
+            [32, 64],
+            [80, 100],
+          ],
+        }),
+      ),
+    ).toEqual(["wal 1: 64-80"]);
   });
 
   it("is neither where an archive begins nor where it ends", () => {
@@ -53,7 +61,20 @@ describe("a hole", () => {
   });
 
   it("is not filled by WAL past a fork: that is diverged (trap 11)", () => {
-    expect(holesOf(coverage({ 1: [[0, 16], [48, 64]], 2: [[32, 64]] }, { 2: [step(1, 40)] }))).toEqual(["wal 1: 16-32"]);
+    expect(
+      holesOf(
+        coverage(
+          {
+            1: [
+              [0, 16],
+              [48, 64],
+            ],
+            2: [[32, 64]],
+          },
+          { 2: [step(1, 40)] },
+        ),
+      ),
+    ).toEqual(["wal 1: 16-32"]);
     expect(forkOf(coverage({}, { 2: [step(1, 40)], 3: [step(1, 24)] }).histories, tli(1))).toBe(24n);
   });
 
@@ -69,7 +90,20 @@ describe("the newest stretch without a hole", () => {
   };
 
   it("goes back over forks to the last hole", () => {
-    expect(reach(coverage({ 1: [[0, 16], [24, 36]], 2: [[32, 64]] }, { 2: [step(1, 36)] }))).toBe("2: 24-64");
+    expect(
+      reach(
+        coverage(
+          {
+            1: [
+              [0, 16],
+              [24, 36],
+            ],
+            2: [[32, 64]],
+          },
+          { 2: [step(1, 36)] },
+        ),
+      ),
+    ).toBe("2: 24-64");
     expect(reach(coverage({ 1: [[0, 36]], 3: [[32, 64]] }, { 3: [step(1, 36), step(2, 40)] }))).toBe("3: 0-64");
   });
 
@@ -86,7 +120,8 @@ function segmentsMissing(given: Coverage, newest: Timeline): number[] {
   const begins = (index: number): number =>
     index === 0 ? 0 : Number((given.histories.get(newest)?.[index - 1]?.switchLsn ?? 0n) / BigInt(SEGMENT));
   const has = (timeline: Timeline, segment: number): boolean =>
-    given.covered.get(timeline)?.some(({ start, end }) => start <= BigInt(segment * SEGMENT) && end >= BigInt((segment + 1) * SEGMENT)) === true;
+    given.covered.get(timeline)?.some(({ start, end }) => start <= BigInt(segment * SEGMENT) && end >= BigInt((segment + 1) * SEGMENT)) ===
+    true;
   const owner = (segment: number): Timeline => chain.findLast((_, index) => begins(index) <= segment) ?? newest;
   const present = Array.from({ length: 12 }, (_, segment) => has(owner(segment), segment));
   const [first, last] = [present.indexOf(true), present.lastIndexOf(true)];
@@ -113,7 +148,10 @@ describe("by counting segment for segment", () => {
         const count = Number(hole.end - hole.start) / SEGMENT;
         return Array.from({ length: count }, (_, index) => Number(hole.start) / SEGMENT + index);
       });
-      expect(found.sort((a, b) => a - b), `seed ${seed}`).toEqual(segmentsMissing(given, tli(3)));
+      expect(
+        found.sort((a, b) => a - b),
+        `seed ${seed}`,
+      ).toEqual(segmentsMissing(given, tli(3)));
     }
   });
 });
@@ -132,7 +170,9 @@ describe("a set of ranges", () => {
         else set.remove(range(start, end));
         for (let at = start; at < end; at++) adding ? plain.add(at) : plain.delete(at);
       }
-      const listed = set.ranges.flatMap(({ start, end }) => Array.from({ length: Number(end - start) }, (_, index) => Number(start) + index));
+      const listed = set.ranges.flatMap(({ start, end }) =>
+        Array.from({ length: Number(end - start) }, (_, index) => Number(start) + index),
+      );
       expect(listed, `seed ${seed}`).toEqual([...plain].sort((a, b) => a - b));
       for (const [index, { start }] of set.ranges.slice(1).entries()) expect((set.ranges[index]?.end ?? 0n) < start).toBe(true);
       for (let at = 0; at < 60; at++) expect(set.around(range(at, at + 1)) !== undefined).toBe(plain.has(at));

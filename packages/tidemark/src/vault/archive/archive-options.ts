@@ -1,0 +1,83 @@
+// What an archive is made of, and its limits.
+import type { Clock } from "@tidemark/kernel/clock";
+import type { SystemIdentifier } from "@tidemark/kernel/brands";
+import type { Logger } from "@tidemark/kernel/logger";
+import type { Lsn } from "@tidemark/kernel/lsn";
+import type { ObjectStore } from "../../object-stores/object-store.ts";
+import type { SharedFrontier } from "../receiver/shared-frontier.ts";
+import type { SealedCommits } from "../sealing/sealed-header.ts";
+import type { WalFolder } from "../wal-folder.ts";
+import type { SegmentPlace } from "./local-wal.ts";
+import type { ObjectSealer } from "./object-sealer.ts";
+import type { WalRange } from "./wal-range.ts";
+
+/** A place in the work at which a test ends the process, or looks. */
+export type ArchiveStep = "seal" | "put" | "stored" | "read" | "catalogued" | "expired" | "listed" | "removing" | "removed";
+
+export interface ArchiveStoreParts {
+  /** Its name in the configuration. */
+  readonly name: string;
+  /** It may be away, and may not even be open yet. Closed with the archive. */
+  readonly store: ObjectStore;
+}
+
+export interface ArchiveLimits {
+  /** One call to a store, milliseconds; then it counts as away. */
+  readonly callTimeoutMs: number;
+  /** Sealed bytes that are held at a time over all stores, and what is read again of them. */
+  readonly inFlightBytes: number;
+  /** Pauses after a failed attempt: doubling from the first to the longest. */
+  readonly firstPauseMs: number;
+  readonly longestPauseMs: number;
+  /** Of each store, the newest object and one more are read again so often. */
+  readonly checkEveryMs: number;
+  /** While objects are known from their headers only (a new catalogue), one is read so often. */
+  readonly unreadEveryMs: number;
+  /** Each store's listing is compared with the catalogue so often. */
+  readonly listEveryMs: number;
+  /** One sealed segment of the folder is read again so often. */
+  readonly localCheckEveryMs: number;
+  /** The folder is looked through so often, besides when something is said to have changed. */
+  readonly localListEveryMs: number;
+}
+
+export const ARCHIVE_LIMITS: ArchiveLimits = {
+  callTimeoutMs: 120_000,
+  inFlightBytes: 64 * 1_048_576,
+  firstPauseMs: 250,
+  longestPauseMs: 30_000,
+  checkEveryMs: 10_000,
+  unreadEveryMs: 250,
+  listEveryMs: 600_000,
+  localCheckEveryMs: 2_000,
+  localListEveryMs: 30_000,
+};
+
+export interface ArchiveOptions {
+  readonly systemIdentifier: SystemIdentifier;
+  readonly folder: WalFolder;
+  readonly frontier: SharedFrontier;
+  /** In the order in which they are asked for a file. */
+  readonly stores: readonly ArchiveStoreParts[];
+  readonly sealer: ObjectSealer;
+  readonly partialEveryMs: number;
+  readonly keepLocalBytes: number;
+  readonly limits?: Partial<ArchiveLimits>;
+  /** The commits in a range of WAL that is durable here, where they are known. */
+  readonly commitsOf?: (range: WalRange) => Promise<SealedCommits | undefined>;
+  /** Sealed WAL from here on is still to be read by somebody in the vault. */
+  readonly neededFrom?: () => Lsn | undefined;
+  /** Tries to have a segment received again that is damaged or gone and not archived; whether that was begun. */
+  readonly receiveAgain?: (place: SegmentPlace) => Promise<boolean>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly step?: (step: ArchiveStep) => void;
+}
+
+/** What the parts of an archive share. */
+export interface ArchiveWorld {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly limits: ArchiveLimits;
+  readonly step: (step: ArchiveStep) => void;
+}

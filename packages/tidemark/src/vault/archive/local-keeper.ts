@@ -1,0 +1,320 @@
+/**
+ * Keeps the sealed segments of the vault's folder as they were: knows which are there, records their digests, reads them
+ * again in turn, fetches what is damaged or gone from the archive, and lets those go that are archived everywhere.
+ */
+import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { sleep } from "@tidemark/kernel/clock";
+import { hasCode, TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
+import type { Timeline } from "@tidemark/kernel/brands";
+import type { Lsn } from "@tidemark/kernel/lsn";
+import { LOCAL, type ArchiveBook } from "./archive-book.ts";
+import type { ArchiveWorld } from "./archive-options.ts";
+import { inOrder, type LocalWal, type SegmentPlace } from "./local-wal.ts";
+import type { ObjectSealer } from "./object-sealer.ts";
+import { Pause } from "./pause.ts";
+import { mayLeave } from "./retention.ts";
+
+/** Segments that leave in one go; the next look comes soon. */
+const LEAVING_AT_ONCE = 64;
+
+/** A segment that could not be repaired is tried again after so long, milliseconds. */
+const REPAIR_EVERY_MS = 60_000;
+
+/** What is wrong with a local segment by itself, whatever its archive says. */
+const LOCAL_FAULTS: readonly ErrorCode[] = ["TM-VAULT-DAMAGED", "TM-VAULT-SEGMENT-MISSING", "TM-VAULT-SEGMENT-UNREADABLE"];
+
+export function isLocalFault(error: unknown): error is TidemarkError {
+  return LOCAL_FAULTS.some((code) => hasCode(error, code));
+}
+
+export interface LocalKeeperParts {
+  readonly book: ArchiveBook;
+  readonly local: LocalWal;
+  readonly sealer: ObjectSealer;
+  readonly keepLocalBytes: number;
+  readonly neededFrom: (() => Lsn | undefined) | undefined;
+  readonly receiveAgain: ((place: SegmentPlace) => Promise<boolean>) | undefined;
+  /** The bytes of a segment from whichever store gives it whole; undefined when none has it. */
+  readonly fetchWhole: (place: SegmentPlace) => Promise<Uint8Array | undefined>;
+  /** Whether a store is being filled: what it reads it digests, so the keeper need not. */
+  readonly isReading: () => boolean;
+  readonly world: ArchiveWorld;
+}
+
+export class LocalKeeper {
+  readonly #parts: LocalKeeperParts;
+  readonly #pause: Pause;
+  /** Segments here that must not be archived or served: their bytes are wrong, or gone. With when to try again. */
+  readonly #unusable = new Map<string, number>();
+  #histories: readonly Timeline[] = [];
+  #listAgain = true;
+  #segments = 0;
+  #checked = 0;
+
+  constructor(parts: LocalKeeperParts) {
+    this.#parts = parts;
+    this.#pause = new Pause(parts.world.clock);
+  }
+
+  /** Timelines whose history files are here. */
+  get histories(): readonly Timeline[] {
+    return this.#histories;
+  }
+
+  get segments(): number {
+    return this.#segments;
+  }
+
+  /** Segments that were read again since the start. */
+  get checked(): number {
+    return this.#checked;
+  }
+
+  isUsable(place: SegmentPlace): boolean {
+    return !this.#unusable.has(this.#parts.local.name(place));
+  }
+
+  get unusable(): number {
+    return this.#unusable.size;
+  }
+
+  sealed(place: SegmentPlace): void {
+    if (this.#parts.book.catalogue.segment(place) === undefined) this.#segments++;
+    this.#parts.book.segmentHere(place);
+    this.#pause.ring();
+  }
+
+  /** The folder is looked through at the next turn. */
+  changed(): void {
+    this.#listAgain = true;
+    this.#pause.ring();
+  }
+
+  /** Looks, digests, checks, repairs and lets go, until `signal` aborts. Rejects when the catalogue fails. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, limits } = this.#parts.world;
+    let listAtMs = clock.monotonicMs() + limits.localListEveryMs;
+    let checkAtMs = clock.monotonicMs() + limits.localCheckEveryMs;
+    while (!signal.aborted) {
+      const now = clock.monotonicMs();
+      if (this.#listAgain || now >= listAtMs) {
+        await this.list();
+        listAtMs = clock.monotonicMs() + limits.localListEveryMs;
+      }
+      await this.#letGo();
+      const digested = !this.#parts.isReading() && (await this.#digestOne());
+      if (!digested && now >= checkAtMs) {
+        await this.#checkOne();
+        checkAtMs = clock.monotonicMs() + limits.localCheckEveryMs;
+      }
+      await this.#repairDue();
+      if (digested) await sleep(clock, 0, signal).catch(() => undefined);
+      else await this.#pause.wait(Math.max(0, Math.min(listAtMs, checkAtMs) - clock.monotonicMs()), signal);
+    }
+  }
+
+  /** Compares the folder with the catalogue. */
+  async list(): Promise<void> {
+    const { book, local } = this.#parts;
+    this.#listAgain = false;
+    const known = new Map(book.catalogue.segments().map((segment) => [local.name(segment), segment]));
+    const listing = await local.list();
+    for (const place of listing.sealed) {
+      if (!known.delete(local.name(place))) book.segmentHere(place);
+    }
+    await this.#readHistories(listing.histories);
+    // Sealed while we looked: what the catalogue learnt after the folder was read is no loss.
+    for (const gone of known.values()) await this.#vanished(gone);
+    this.#segments = book.catalogue.segments().length;
+  }
+
+  /** A segment here turned out to be damaged, gone or unreadable: it counts for nothing until it is repaired, which is tried at once. */
+  damaged(place: SegmentPlace, error: TidemarkError): void {
+    const { book, local, world } = this.#parts;
+    const name = local.name(place);
+    const end = (place.start + BigInt(local.segmentBytes)) as Lsn;
+    book.fault({ where: LOCAL, subject: name, code: error.code, message: error.message, range: { ...place, end } });
+    book.uncover(place);
+    this.#unusable.set(name, world.clock.monotonicMs());
+    this.#pause.ring();
+  }
+
+  async #readHistories(timelines: readonly Timeline[]): Promise<void> {
+    const { book, local } = this.#parts;
+    const known = new Map(book.catalogue.histories().map(({ timeline, content }) => [timeline, content]));
+    for (const timeline of timelines) {
+      const content = await local.history(timeline);
+      if (content !== undefined && known.get(timeline) !== content) book.history(timeline, content);
+    }
+    this.#histories = timelines;
+  }
+
+  async #vanished(place: SegmentPlace): Promise<void> {
+    const { book, local } = this.#parts;
+    if ((await local.sealedPath(place)) !== undefined) return;
+    const fork = book.forkOf(place.timeline);
+    if (fork !== undefined && place.start + BigInt(local.segmentBytes) > fork) {
+      // Diverged: put aside as evidence (trap 11).
+      book.segmentGone(place);
+      this.#unusable.delete(local.name(place));
+      return;
+    }
+    if (this.#unusable.has(local.name(place))) return;
+    const error = new TidemarkError("TM-VAULT-SEGMENT-MISSING", `${local.name(place)} was sealed here and is gone`);
+    this.damaged(place, error);
+  }
+
+  async #digestOne(): Promise<boolean> {
+    const { book, sealer, local } = this.#parts;
+    const next = book.catalogue.nextSegmentToDigest();
+    if (next === undefined || !this.isUsable(next)) return false;
+    return this.#guarded(next, async (path) => {
+      const expected = this.#archivedDigest(next);
+      const sha256 = await sealer.digest({ path, bytes: local.segmentBytes });
+      if (expected !== undefined && expected !== sha256) throw changed(path, expected, sha256);
+      book.segmentHere(next, sha256);
+    });
+  }
+
+  async #checkOne(): Promise<void> {
+    const { book, sealer, local } = this.#parts;
+    const next = book.catalogue.nextSegmentToCheck();
+    if (next === undefined) return;
+    await this.#guarded(next, async (path) => {
+      const sha256 = await sealer.digest({ path, bytes: local.segmentBytes });
+      if (next.sha256 !== undefined && next.sha256 !== sha256) throw changed(path, next.sha256, sha256);
+      book.catalogue.putSegment({ ...next, checkTurn: book.catalogue.nextTurn() });
+      this.#checked++;
+      this.#mended(next);
+    });
+  }
+
+  /** What archived objects say that the segment's bytes are: after the catalogue was lost, damage since then is still found. */
+  #archivedDigest(place: SegmentPlace): string | undefined {
+    const { book } = this.#parts;
+    const whole = book.stores.flatMap((store) => book.catalogue.objectsAt(store, place)).filter(({ kind }) => kind === "segment");
+    return whole[0]?.rawSha256;
+  }
+
+  async #guarded(place: SegmentPlace, work: (path: string) => Promise<void>): Promise<boolean> {
+    const { local, book } = this.#parts;
+    try {
+      const path = await local.sealedPath(place);
+      if (path === undefined) throw new TidemarkError("TM-VAULT-SEGMENT-MISSING", `${local.name(place)} was sealed here and is gone`);
+      await work(path);
+      return true;
+    } catch (error) {
+      if (!isLocalFault(error)) throw error;
+      // It may have left the folder rightly while it was read.
+      if (book.catalogue.segment(place) !== undefined) this.damaged(place, error);
+      // Its turn comes again after all others.
+      const row = book.catalogue.segment(place);
+      if (row !== undefined) book.catalogue.putSegment({ ...row, checkTurn: book.catalogue.nextTurn() });
+      return false;
+    }
+  }
+
+  #mended(place: SegmentPlace): void {
+    const name = this.#parts.local.name(place);
+    if (this.#unusable.delete(name)) this.#parts.book.segmentHere(place);
+    this.#parts.book.repaired(LOCAL, name);
+  }
+
+  async #repairDue(): Promise<void> {
+    const { clock } = this.#parts.world;
+    for (const segment of this.#unusable.size === 0 ? [] : this.#parts.book.catalogue.segments()) {
+      const dueMs = this.#unusable.get(this.#parts.local.name(segment));
+      if (dueMs === undefined || dueMs > clock.monotonicMs()) continue;
+      this.#unusable.set(this.#parts.local.name(segment), clock.monotonicMs() + REPAIR_EVERY_MS);
+      await this.#repair(segment);
+    }
+  }
+
+  /** Fetches the segment from the archive, keeps the damaged file as evidence, puts the right one in its place. */
+  async #repair(place: SegmentPlace): Promise<void> {
+    const { book, local, world } = this.#parts;
+    const name = local.name(place);
+    const bytes = await this.#parts.fetchWhole(place).catch((error: unknown) => {
+      world.logger.warn({ err: error, segment: name }, "the archive could not give a damaged segment back yet");
+      return undefined;
+    });
+    if (bytes === undefined) {
+      const begun = (await this.#parts.receiveAgain?.(place)) === true;
+      world.logger.error(
+        { segment: name, begun },
+        begun ? "a damaged segment is received again" : "a damaged segment is in no object store",
+      );
+      return;
+    }
+    const path = local.receivedPath(place);
+    const there = await local.sealedPath(place);
+    if (there !== undefined) await this.#keepEvidence(there, name);
+    await writeDurably(path, bytes);
+    const sha256 = await this.#parts.sealer.digest({ path, bytes: local.segmentBytes });
+    book.segmentHere(place, sha256);
+    this.#mended(place);
+    world.logger.info({ segment: name }, "a damaged segment was fetched from the archive");
+  }
+
+  async #keepEvidence(path: string, name: string): Promise<void> {
+    const stamp = new Date(this.#parts.world.clock.wallMs()).toISOString().replaceAll(/[-:]/g, "").replace(/\..*/, "Z");
+    const folder = join(this.#parts.local.directory, "diverged", `${stamp}-damaged`);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await rename(path, join(folder, name));
+    await syncFolder(folder);
+    await syncFolder(dirname(path));
+  }
+
+  /** Removes what may leave. The catalogue forgets a segment before its file goes, so that one that is gone is never missed. */
+  async #letGo(): Promise<void> {
+    const { book, local, world } = this.#parts;
+    const surplus = this.#segments * local.segmentBytes > this.#parts.keepLocalBytes;
+    if (!surplus || book.stores.length === 0) return;
+    const leaving = mayLeave({
+      oldest: book.catalogue
+        .oldestSegments(book.stores, LEAVING_AT_ONCE)
+        .map((segment) => ({ ...segment, archived: segment.archived && this.isUsable(segment) })),
+      segments: this.#segments,
+      segmentBytes: local.segmentBytes,
+      keepBytes: this.#parts.keepLocalBytes,
+      stores: book.stores.length,
+      neededFrom: this.#parts.neededFrom?.(),
+    });
+    for (const place of leaving.sort(inOrder)) {
+      const path = await local.sealedPath(place);
+      world.step("removing");
+      book.segmentGone(place);
+      this.#segments--;
+      if (path !== undefined) await unlink(path);
+      world.step("removed");
+    }
+    if (leaving.length === LEAVING_AT_ONCE) this.#pause.ring();
+  }
+}
+
+function changed(path: string, expected: string, sha256: string): TidemarkError {
+  return new TidemarkError("TM-VAULT-DAMAGED", `${path} had SHA-256 ${expected} when it was sealed and has ${sha256} now`);
+}
+
+async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.repair`;
+  const file = await open(temporary, "w", 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+  await syncFolder(dirname(path));
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
