@@ -77,7 +77,8 @@ export function buildReport(
     ...(acknowledgementPause === undefined ? {} : { acknowledgementPause }),
     acknowledgements: latencyByPhase(ledger, marks),
     ...(putBack === undefined ? {} : { putBack }),
-    ...(copies === undefined || fault.variant.vault === false ? {} : { copies }),
+    // An old primary that was re-elected has its own WAL back: then nothing came from the vault.
+    ...(copies === undefined || evidence.completion === undefined ? {} : { copies }),
     ...(evidence.completion === undefined ? {} : { completion: evidence.completion }),
     ...(evidence.vault === undefined ? {} : { vault: vaultFigure(evidence.vault) }),
     ...(stated === undefined ? {} : { doomed: stated }),

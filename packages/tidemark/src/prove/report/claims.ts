@@ -25,6 +25,8 @@ export function claims(report: Omit<ProofReport, "proven" | "notProven">): { pro
       `The ${counted(counts.lost, "lost order")} are among the ${counted(doomed?.orders ?? 0, "order")} that were known to be lost before the fault; every other acknowledged order is there, once.`,
     );
   }
+  if (fault.name === "lagging-standby" && report.completion === undefined)
+    notProven.push("That a standby is completed from the vault: the old primary came back first and was re-elected.");
   if (outcome === "failed") notProven.push("That this fault loses nothing: the counts above say what did not fit.");
   if (outcome === "unproven") notProven.push("That everything acknowledged is there: not everything had been applied when the wait ended.");
   notProven.push(
