@@ -143,7 +143,7 @@ export function replicationLogin(connection: ConnectionDetails): ReplicationLogi
 /** Clones a running server into `<folder>/<name>` and makes it a standby that is configured but not started. */
 export async function cloneStandby(primary: TestServer, options?: { name?: string; settings?: ServerSettings }): Promise<TestServer> {
   const name = options?.name ?? TEST_STANDBY;
-  const standby = await unstartedServer();
+  const standby = await unstartedServer({ major: primary.server.options.binaries.major as PostgresMajor });
   const { user, dataDir } = standby.server.options;
   const passfile = join(standby.folder, "upstream.pgpass");
   try {

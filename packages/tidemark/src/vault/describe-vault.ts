@@ -8,6 +8,7 @@ import type { AgentStatus, NodeState } from "../cluster/agent-status.ts";
 import type { ArchiveStatus } from "./archive/archive-status.ts";
 import type { SlotWatch } from "./slot-watch.ts";
 import type { Vault } from "./vault.ts";
+import { WalFolder } from "./wal-folder.ts";
 import type { VaultFault, VaultRecoveryPoint, VaultState, VaultStatus } from "./vault-status.ts";
 
 /** What others add to a vault's status, each when it is there. */
@@ -153,10 +154,24 @@ export function asMember(vault: Vault, status: VaultStatus, revision: number | u
   };
 }
 
-/** How full the vault's place is. */
-export async function measureDisk(directory: string, places: { wal: string; diverged: string }): Promise<NonNullable<VaultStatus["disk"]>> {
-  const { bavail, bsize } = await statfs(directory);
-  return { freeBytes: bavail * bsize, walBytes: await bytesIn(places.wal), divergedBytes: await bytesIn(places.diverged) };
+/** How full the vault's place is, as it was last measured. */
+export class DiskMeasure {
+  readonly #folder: WalFolder;
+  #last: VaultStatus["disk"];
+
+  constructor(directory: string) {
+    this.#folder = new WalFolder(directory, 1);
+  }
+
+  get last(): VaultStatus["disk"] {
+    return this.#last;
+  }
+
+  async measure(): Promise<void> {
+    const { directory, wal, diverged } = this.#folder;
+    const { bavail, bsize } = await statfs(directory);
+    this.#last = { freeBytes: bavail * bsize, walBytes: await bytesIn(wal), divergedBytes: await bytesIn(diverged) };
+  }
 }
 
 /** Allocated bytes, with those of folders within. A file that goes away meanwhile counts as nothing. */

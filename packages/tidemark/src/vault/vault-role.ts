@@ -10,14 +10,14 @@ import { InternalClient } from "../cluster/internal-client.ts";
 import { roleServer } from "../cluster/role-server.ts";
 import type { Config, StoreConfig, VaultConfig } from "../config/config.ts";
 import { readOrCreateSecret } from "../platform/secret-files.ts";
-import { asMember, describeVault, measureDisk } from "./describe-vault.ts";
+import { DiskMeasure, asMember, describeVault } from "./describe-vault.ts";
+import { VaultReaders } from "./vault-readers.ts";
 import { SlotWatch } from "./slot-watch.ts";
 import { VaultMetrics } from "./vault-metrics.ts";
 import { VAULT_OPEN_PATHS, addVaultRoutes } from "./vault-server.ts";
 import type { VaultStatus } from "./vault-status.ts";
 import { Vault } from "./vault.ts";
 import { RecordSource } from "./wal-source.ts";
-import { WalFolder } from "./wal-folder.ts";
 
 export interface VaultRoleOptions {
   readonly config: Config;
@@ -48,8 +48,8 @@ export async function runVaultRole(options: VaultRoleOptions): Promise<void> {
   const { storeName, store, vault: own } = findVault(options);
   const logger = options.logger.child({ store: storeName, vault: own.name });
   const token = await readOrCreateSecret(config.control.internalTokenFile);
-  const control = { host: config.control.host, port: config.control.port };
-  const leaseStore = new HttpLeaseStore({ address: control, token, clock });
+  const address = { host: config.control.host, port: config.control.port };
+  const leaseStore = new HttpLeaseStore({ address, token, clock });
   const source = new RecordSource({ leaseStore, storeName, store, token, clock, logger });
   const vault = await Vault.open({ store: storeName, name: own.name, directory: own.directory, source, clock, logger, random });
   const inner = new AbortController();
@@ -58,29 +58,36 @@ export async function runVaultRole(options: VaultRoleOptions): Promise<void> {
     const target = vault.following;
     return target === undefined ? undefined : { target, identity: vault.file.identity };
   });
-  let disk: VaultStatus["disk"];
-  const status = (): VaultStatus => describeVault(vault, { slot, disk: () => disk });
-  const client = new InternalClient({ address: control, token, clock, away: "TM-CLUSTER-AGENT-AWAY" });
-  const link = new ControlLink({ client, clock, logger, status: () => asMember(vault, status(), source.revision) });
-  vault.onEvent(() => link.beat());
+  const disk = new DiskMeasure(own.directory);
+  const readers = new VaultReaders(vault, { config: own, clock, logger });
+  const status = (): VaultStatus => describeVault(vault, { slot, disk: () => disk.last, ...readers.statusParts });
+  const control = new InternalClient({ address, token, clock, away: "TM-CLUSTER-AGENT-AWAY" });
+  const link = new ControlLink({ client: control, clock, logger, status: () => asMember(vault, status(), source.revision) });
+  vault.onEvent((event) => {
+    if (event.kind !== "sealed") link.beat();
+  });
   const server = roleServer({ token, logger, open: VAULT_OPEN_PATHS });
   addVaultRoutes(server, { vault, status, metrics: new VaultMetrics(status) });
-  const parts: Promise<void>[] = [];
+  readers.addRoutes(server);
+  const services: Promise<void>[] = [];
+  let running: Promise<void> | undefined;
   try {
     await server.listen({ host: own.host, port: own.port });
     options.onReady?.();
-    const places = new WalFolder(own.directory, 1);
-    parts.push(
+    services.push(
       slot.run(signal),
       repeatedly(clock, BEAT_MS, signal, () => link.beat()),
-      repeatedly(clock, DISK_MS, signal, async () => void (disk = await measureDisk(own.directory, places))),
+      repeatedly(clock, DISK_MS, signal, () => disk.measure()),
+      readers.run(signal),
     );
-    // The vault's end, however it comes, is the end of all the others.
-    await Promise.race([vault.run(signal), ...parts.map((part) => part.then(() => new Promise<never>(() => undefined)))]);
+    // A service that fails ends the vault; one that ends waits for the others.
+    running = vault.run(signal);
+    await Promise.race([running, ...services.map((service) => service.then(() => new Promise<never>(() => undefined)))]);
   } finally {
     inner.abort();
-    await Promise.allSettled(parts);
+    await Promise.allSettled([running, ...services]);
     await server.close();
+    await vault.close();
   }
 }
 

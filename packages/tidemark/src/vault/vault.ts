@@ -170,9 +170,14 @@ export class Vault {
       inner.abort();
       await watching.catch(() => undefined);
       await this.#operations.run(() => this.#keepMark()).catch((error: unknown) => logger.warn({ err: error }, "the mark was not kept"));
-      this.#lock.release();
-      this.#lock.close();
     }
+  }
+
+  /** Gives the folder back. To be called once, after `run`. */
+  async close(): Promise<void> {
+    await this.#writes.run(() => Promise.resolve());
+    this.#lock.release();
+    this.#lock.close();
   }
 
   // ── Promise and vote ──────────────────────────────────────────────────────────────────────────────────────────────

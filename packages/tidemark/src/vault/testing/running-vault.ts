@@ -46,7 +46,10 @@ export class RunningVault implements AsyncDisposable {
   private constructor(vault: Vault, source: FixedSource) {
     this.vault = vault;
     this.source = source;
-    this.#run = vault.run(this.#stop.signal).catch((error: unknown) => void (this.#failure = error ?? new Error("ended")));
+    this.#run = vault
+      .run(this.#stop.signal)
+      .catch((error: unknown) => void (this.#failure = error ?? new Error("ended")))
+      .then(() => vault.close());
   }
 
   static async start(
@@ -102,11 +105,12 @@ export class RunningVault implements AsyncDisposable {
     return this.until("it streams", (status) => status.state === "streaming" && status.silentMs !== undefined);
   }
 
-  /** Until everything up to `lsn` is durable here. */
-  reached(lsn: Lsn): Promise<VaultStatus> {
+  /** Until everything up to `lsn` is durable here; on `timeline` where two may be of the same length (R11). */
+  reached(lsn: Lsn, timeline?: number): Promise<VaultStatus> {
     return this.until(
       `it has ${lsn.toString(16)}`,
-      ({ recoveryPoint }) => recoveryPoint !== undefined && parseLsn(recoveryPoint.flushedLsn) >= lsn,
+      ({ recoveryPoint: here }) =>
+        here !== undefined && parseLsn(here.flushedLsn) >= lsn && (timeline === undefined || here.timeline === timeline),
     );
   }
 
