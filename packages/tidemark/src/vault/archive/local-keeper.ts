@@ -2,7 +2,7 @@
  * Keeps the sealed segments of the vault's folder as they were: knows which are there, records their digests, reads them
  * again in turn, fetches what is damaged or gone from the archive, and lets those go that are archived everywhere.
  */
-import { mkdir, open, rename, unlink } from "node:fs/promises";
+import { link, mkdir, open, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sleep } from "@tidemark/kernel/clock";
 import { hasCode, TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
@@ -251,19 +251,26 @@ export class LocalKeeper {
     const there = await local.sealedPath(place);
     if (there !== undefined) await this.#keepEvidence(there, name);
     await writeDurably(path, bytes);
+    if (there !== undefined && there !== path) await unlink(there);
     const sha256 = await this.#parts.sealer.digest({ path, bytes: local.segmentBytes });
     book.segmentHere(place, sha256);
     this.#mended(place);
     world.logger.info({ segment: name }, "a damaged segment was fetched from the archive");
   }
 
+  /** Linked, not moved: at no moment is the segment's name without a file. */
   async #keepEvidence(path: string, name: string): Promise<void> {
-    const stamp = new Date(this.#parts.world.clock.wallMs()).toISOString().replaceAll(/[-:]/g, "").replace(/\..*/, "Z");
+    const stamp = new Date(this.#parts.world.clock.wallMs())
+      .toISOString()
+      .replaceAll(/[-:]/g, "")
+      .replace(/\..*/, "Z");
     const folder = join(this.#parts.local.directory, "diverged", `${stamp}-damaged`);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    await rename(path, join(folder, name));
+    await link(path, join(folder, name)).catch((error: NodeJS.ErrnoException) => {
+      // Kept already, by an attempt of this very second.
+      if (error.code !== "EEXIST") throw error;
+    });
     await syncFolder(folder);
-    await syncFolder(dirname(path));
   }
 
   /** Removes what may leave. The catalogue forgets a segment before its file goes, so that one that is gone is never missed. */
