@@ -2,14 +2,15 @@
 // durable; the order is: write a file of another name, fsync it, link it under its name (which never replaces one), fsync the folder,
 // answer. The receiver's folder stays the receiver's: a file that came by another way must not move what the vault votes with.
 import { createHash } from "node:crypto";
-import { link, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { link, mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock } from "@tidemark/kernel/clock";
+import type { Timeline } from "@tidemark/kernel/brands";
+import { errorCatalogue } from "@tidemark/kernel/error-catalogue";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { formatLsn, type Lsn } from "@tidemark/kernel/lsn";
 import type { Random } from "@tidemark/kernel/random";
 import { parseTimelineHistory } from "@tidemark/postgres/timeline-history";
-import type { FaultStatus } from "../archive/archive-status.ts";
+import type { VaultFault } from "../vault-status.ts";
 import type { WalFolder } from "../wal-folder.ts";
 import type { SegmentCheck } from "./segment-check.ts";
 import type { ServingState } from "./serving-rules.ts";
@@ -25,13 +26,15 @@ export interface PushedWalParts {
   readonly state: () => Promise<ServingState>;
   readonly check: SegmentCheck;
   readonly random: Random;
-  readonly clock: Clock;
 }
 
 /** The largest history or label file that is taken, bytes; real ones have a line for each failover. */
 const MOST_TEXT_BYTES = 1_048_576;
 /** Files of which another copy was found are looked at again at each push, at most so many. */
 const MOST_COMPARED = 16;
+
+/** Conflicts that are shown, the last by name. */
+const MOST_FAULTS = 128;
 
 const CONFLICT = /^(.+)\.conflict-([0-9a-f]{16})$/;
 
@@ -81,34 +84,27 @@ export class PushedWal {
   }
 
   /** Names whose other bytes are kept: open until somebody has looked into them and removed the file. */
-  async faults(): Promise<FaultStatus[]> {
-    const { folder, clock } = this.#parts;
+  async faults(): Promise<VaultFault[]> {
+    const { folder } = this.#parts;
     const files = await readdir(this.#conflicts).catch(noFolder);
-    return files.sort().flatMap((file): FaultStatus[] => {
+    const faults: VaultFault[] = [];
+    for (const file of files.sort().slice(-MOST_FAULTS)) {
       const name = CONFLICT.exec(file)?.[1];
-      if (name === undefined) return [];
+      const evidence = join(this.#conflicts, file);
+      const kept = name === undefined ? undefined : await stat(evidence).catch(ifThere);
+      if (name === undefined || kept === undefined) continue;
       const parsed = parseWalFileName(name, folder.segmentBytes);
-      const range =
-        "start" in parsed
-          ? {
-              timeline: parsed.timeline,
-              start: formatLsn(parsed.start),
-              end: formatLsn((parsed.start + BigInt(folder.segmentBytes)) as Lsn),
-            }
-          : undefined;
-      const now = clock.wallMs();
-      return [
-        {
-          code: "TM-VAULT-OTHER-BYTES",
-          where: "push",
-          subject: name,
-          ...(range === undefined ? {} : { range }),
-          message: `${name} was pushed with other bytes than those that are here; they are in ${join(this.#conflicts, file)}`,
-          sinceMs: now,
-          seenMs: now,
-        },
-      ];
-    });
+      faults.push({
+        code: "TM-VAULT-OTHER-BYTES",
+        part: "push",
+        what: `${name} was pushed with other bytes than those that are here; the others are in ${evidence}`,
+        ...("start" in parsed ? { range: rangeOf(parsed, folder.segmentBytes) } : {}),
+        evidence,
+        sinceMs: Math.floor(kept.mtimeMs),
+        hint: errorCatalogue["TM-VAULT-OTHER-BYTES"].hint,
+      });
+    }
+    return faults;
   }
 
   async #refuseNonsense(name: WalFileName, bytes: Uint8Array, state: ServingState): Promise<void> {
@@ -190,6 +186,11 @@ export class PushedWal {
   }
 }
 
+function rangeOf(place: { timeline: Timeline; start: Lsn }, segmentBytes: number): NonNullable<VaultFault["range"]> {
+  const { timeline, start } = place;
+  return { from: { timeline, lsn: formatLsn(start) }, to: { timeline, lsn: formatLsn((start + BigInt(segmentBytes)) as Lsn) } };
+}
+
 /** WAL that the recorded history does not have: of a branch that was left, or beyond a fork. A timeline that is not known yet may become one. */
 function isPastFork(name: WalFileName, state: ServingState, segmentBytes: number): boolean {
   if (name.kind !== "segment" || name.timeline >= state.timeline) return false;
@@ -218,10 +219,12 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
-  return readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
+  return readFile(path).catch(ifThere);
+}
+
+function ifThere(error: NodeJS.ErrnoException): undefined {
+  if (error.code === "ENOENT") return undefined;
+  throw error;
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -4,6 +4,7 @@ import { TidemarkError } from "@tidemark/kernel/errors";
 import { parseLsn, type Lsn } from "@tidemark/kernel/lsn";
 import { segmentStart } from "@tidemark/postgres/wal/segment-name";
 import type { Archive } from "../archive/archive.ts";
+import type { VaultFault } from "../vault-status.ts";
 import type { Vault } from "../vault.ts";
 import { WalFolder } from "../wal-folder.ts";
 import { PushedWal } from "./pushed-wal.ts";
@@ -24,6 +25,7 @@ export class VaultShelf implements WalRouteParts {
   readonly #parts: VaultShelfParts;
   readonly timeToLsn: (timeMs: number) => Promise<CommitAtTime | undefined>;
   #shelf: WalShelf | undefined;
+  #faults: readonly VaultFault[] = [];
 
   constructor(parts: VaultShelfParts) {
     this.#parts = parts;
@@ -48,10 +50,17 @@ export class VaultShelf implements WalRouteParts {
     const fetch = async (name: string): ReturnType<Archive["fetch"]> => (await archive()?.fetch(name)) ?? { kind: "missing" };
     this.#shelf = {
       library: new WalLibrary({ folder, check, state, archive: { fetch } }),
-      pushed: new PushedWal({ folder, check, state, random: vault.options.random, clock: this.clock }),
+      pushed: new PushedWal({ folder, check, state, random: vault.options.random }),
       state: () => state(),
     };
     return this.#shelf;
+  }
+
+  /** What was pushed and may not stay so, as of the last look; each asking looks again. */
+  get faults(): readonly VaultFault[] {
+    const look = async (): Promise<void> => void (this.#faults = (await this.#shelf?.pushed.faults()) ?? []);
+    look().catch((error: unknown) => this.#parts.vault.options.logger.warn({ err: error }, "the conflicts of pushed WAL cannot be read"));
+    return this.#faults;
   }
 
   async rebuildCatalogue(): Promise<void> {

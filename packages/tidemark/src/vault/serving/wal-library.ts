@@ -112,10 +112,12 @@ export class WalLibrary {
     }
   }
 
-  /** The WAL here ends before it. The archive may have more, where this folder was lost and begun anew. */
+  /** The WAL that was received ends before it. More may have been pushed, or archived before this folder was lost and begun anew. */
   async #beyondEnd(name: SegmentAsked["name"], state: ServingState, end: Lsn): Promise<GivenFile> {
-    if (name.timeline === state.timeline && this.#parts.archive !== undefined) {
-      const archived = await this.#fromArchive({ name, upTo: (name.start + BigInt(this.segmentBytes)) as Lsn, state });
+    if (name.timeline === state.timeline) {
+      const pushed = await this.#pushedWhole(name, state);
+      if (pushed !== undefined) return pushed;
+      const archived = await this.#fromArchive({ name, upTo: this.#segmentEnd(name), state });
       if (archived !== undefined) return archived;
     }
     throw new TidemarkError("TM-VAULT-END-OF-WAL", `${name.name} begins beyond the end of timeline ${name.timeline} at ${formatLsn(end)}`, {
@@ -123,8 +125,20 @@ export class WalLibrary {
     });
   }
 
+  /** What came by archive_command is a whole segment, also where the receiver is behind. */
+  async #pushedWhole(name: SegmentAsked["name"], state: ServingState): Promise<GivenFile | undefined> {
+    if (state.vote !== undefined) return undefined;
+    const end = this.#segmentEnd(name);
+    const bytes = await this.#read(join(pushedFolder(this.#parts.folder), name.name));
+    if (bytes === undefined || (await this.#damageOf(bytes, { name, upTo: end, state })) !== undefined) return undefined;
+    return given(name, bytes, { source: "pushed", end, complete: true });
+  }
+
   async #present(asked: SegmentAsked): Promise<GivenFile> {
     const { name, upTo, state } = asked;
+    const grows = name.timeline === state.timeline && upTo < this.#segmentEnd(name);
+    const pushed = grows ? await this.#pushedWhole(name, state) : undefined;
+    if (pushed !== undefined) return pushed;
     const damages: TidemarkError[] = [];
     const range: WalRange = { timeline: name.timeline, start: name.start, end: upTo };
     const gaps = gapsIn(range, state.gaps);
