@@ -10,6 +10,7 @@ import { postgresErrors } from "./error-codes/postgres.ts";
 import { proofErrors } from "./error-codes/proof.ts";
 import { proveErrors } from "./error-codes/prove.ts";
 import { vaultArchiveErrors } from "./error-codes/vault-archive.ts";
+import { vaultCommitErrors } from "./error-codes/vault-commits.ts";
 import { vaultReceiverErrors } from "./error-codes/vault-receiver.ts";
 import { vaultServingErrors } from "./error-codes/vault-serving.ts";
 import { vaultSealingErrors } from "./error-codes/vault-sealing.ts";
@@ -27,6 +28,7 @@ const catalogue = {
   ...proofErrors,
   ...proveErrors,
   ...vaultArchiveErrors,
+  ...vaultCommitErrors,
   ...vaultReceiverErrors,
   ...vaultServingErrors,
   ...vaultSealingErrors,
