@@ -1,6 +1,7 @@
 // Puts together what a vault says of itself, and of its faults: those that stand now, and those that were recorded.
 import { readdir, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import type { Timeline } from "@tidemark/kernel/brands";
 import { errorCatalogue } from "@tidemark/kernel/error-catalogue";
 import type { ErrorCode } from "@tidemark/kernel/errors";
 import { formatLsn } from "@tidemark/kernel/lsn";
@@ -16,6 +17,8 @@ export interface StatusParts {
   readonly slot?: SlotWatch;
   readonly commits?: () => Pick<VaultRecoveryPoint, "commit" | "commits">;
   readonly archive?: () => ArchiveStatus;
+  /** Why those who read the WAL do not work. */
+  readonly trouble?: { readonly code: string; readonly what: string; readonly sinceMs: number };
   readonly disk?: () => VaultStatus["disk"];
 }
 
@@ -59,7 +62,7 @@ export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
     ...(slot === undefined ? {} : { slot }),
     gaps: file.gaps,
     ...(file.baseBackupWanted === undefined ? {} : { baseBackupWanted: file.baseBackupWanted }),
-    faults: faultsOf(vault, parts),
+    faults: [...faultsOf(vault, parts), ...archiveFaults(archive)],
     ...(disk === undefined ? {} : { disk }),
     ...(archive === undefined ? {} : { archive }),
     uptimeMs: Math.round(vault.uptimeMs),
@@ -104,6 +107,7 @@ function faultsOf(vault: Vault, parts: StatusParts): VaultFault[] {
       sinceMs: fullSinceMs,
       hint: hintOf("TM-VAULT-DISK-FULL"),
     });
+  if (parts.trouble !== undefined) faults.push({ ...parts.trouble, part: "archive", hint: hintOf(parts.trouble.code) });
   const { slot } = parts;
   const status = slot?.status?.walStatus;
   if (slot !== undefined && (status === "unreserved" || status === "lost")) {
@@ -111,6 +115,33 @@ function faultsOf(vault: Vault, parts: StatusParts): VaultFault[] {
     faults.push({ code, part: "slot", what: `${file.identity} is ${status} on the primary`, sinceMs: slot.sinceMs, hint: hintOf(code) });
   }
   return faults;
+}
+
+/** Faults and holes of the archive, with their ranges; a recorded gap has its fault already. */
+function archiveFaults(archive: ArchiveStatus | undefined): VaultFault[] {
+  const faults = (archive?.faults ?? []).map(({ code, where, subject, range, message, sinceMs }): VaultFault => ({
+    code,
+    part: where,
+    what: `${subject}: ${message}`,
+    ...(range === undefined ? {} : { range: rangeOf(range) }),
+    sinceMs,
+    hint: hintOf(code),
+  }));
+  const holes = (archive?.holes ?? [])
+    .filter((hole) => !hole.recordedGap)
+    .map((hole): VaultFault => ({
+      code: "TM-VAULT-HOLE",
+      part: hole.where,
+      what: hole.kind === "wal" ? "WAL is missing between what is there" : `the history file of timeline ${hole.timeline} is missing`,
+      range: rangeOf(hole),
+      hint: hintOf("TM-VAULT-HOLE"),
+    }));
+  return [...faults, ...holes];
+}
+
+function rangeOf(range: { timeline: number; start: string; end: string }): NonNullable<VaultFault["range"]> {
+  const timeline = range.timeline as Timeline;
+  return { from: { timeline, lsn: range.start }, to: { timeline, lsn: range.end } };
 }
 
 function hintOf(code: string): string {

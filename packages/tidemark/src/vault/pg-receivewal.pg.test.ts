@@ -109,7 +109,9 @@ describe.skipIf(!REQUIRED && !existsSync(PEER))("the vault beside pg_receivewal"
     await vault.reached(end);
     await caughtUp(primary, peer);
     for (;;) {
-      const [row] = await ask<{ there: boolean }>(standby, "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS there", [`0/${end.toString(16)}`]);
+      const [row] = await ask<{ there: boolean }>(standby, "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS there", [
+        `0/${end.toString(16)}`,
+      ]);
       if (row?.there === true) break;
     }
     await primary.server.stop("fast");

@@ -1,40 +1,117 @@
 // Those who read what the receiver wrote, and what they add to the vault's HTTP and status: serving, commits, archive. A folder
-// that has never met its cluster does not know the size of a segment; they begin once it does.
+// that has never met its cluster does not know the size of a segment; they begin once it does. Whatever happens to them, WAL is
+// received and acknowledged all the same.
 import type { Clock } from "@tidemark/kernel/clock";
+import { sleep } from "@tidemark/kernel/clock";
+import { TidemarkError, assert } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
+import type { Lsn } from "@tidemark/kernel/lsn";
+import type { Random } from "@tidemark/kernel/random";
 import type { FastifyInstance } from "fastify";
 import type { VaultConfig } from "../config/config.ts";
+import { lateObjectStore } from "../object-stores/open-object-store.ts";
+import type { Archive } from "./archive/archive.ts";
+import { DirectSealer } from "./archive/object-sealer.ts";
+import { openArchive } from "./archive/open-archive.ts";
 import type { StatusParts } from "./describe-vault.ts";
+import { openKeyRing } from "./sealing/open-key-ring.ts";
 import { VaultShelf } from "./serving/vault-shelf.ts";
 import { addWalRoutes } from "./serving/wal-routes.ts";
-import type { Vault } from "./vault.ts";
+import type { Vault, VaultEvent } from "./vault.ts";
+import { WalFolder } from "./wal-folder.ts";
+
+/** Pause before what failed is begun again, milliseconds: a missing key or a damaged catalogue is not mended within a moment. */
+const AGAIN_MS = 5_000;
+
+export interface ReadersWorld {
+  readonly config: VaultConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
 
 export class VaultReaders {
   readonly #vault: Vault;
-  readonly #config: VaultConfig;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
+  readonly #world: ReadersWorld;
+  #archive: Archive | undefined;
+  #trouble: { readonly code: string; readonly what: string; readonly sinceMs: number } | undefined;
 
-  constructor(vault: Vault, world: { config: VaultConfig; clock: Clock; logger: Logger }) {
+  constructor(vault: Vault, world: ReadersWorld) {
     this.#vault = vault;
-    this.#config = world.config;
-    this.#clock = world.clock;
-    this.#logger = world.logger;
+    this.#world = world;
+    vault.onEvent((event) => this.#hear(event));
   }
 
   /** What they add to the status. */
-  get statusParts(): Pick<StatusParts, "commits" | "archive"> {
-    return {};
+  get statusParts(): Pick<StatusParts, "archive" | "trouble"> {
+    const archive = this.#archive;
+    return {
+      ...(archive === undefined ? {} : { archive: () => archive.status() }),
+      ...(this.#trouble === undefined ? {} : { trouble: this.#trouble }),
+    };
   }
 
   addRoutes(server: FastifyInstance): void {
-    addWalRoutes(server, new VaultShelf({ vault: this.#vault, archive: () => undefined }));
+    addWalRoutes(server, new VaultShelf({ vault: this.#vault, archive: () => this.#archive }));
   }
 
   /** Runs until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await this.#metCluster(signal);
-    this.#logger.debug({ stores: this.#config.archive.stores.length, atMs: this.#clock.wallMs() }, "reads what is received");
+    if (this.#world.config.archive.stores.length > 0) await this.#keepArchiving(signal);
+  }
+
+  async #keepArchiving(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#world;
+    while (!signal.aborted) {
+      try {
+        const archive = await this.#openArchive();
+        this.#archive = archive;
+        this.#trouble = undefined;
+        for (const gap of this.#vault.reach.gaps()) archive.recordGap({ ...gap, reason: "the primary no longer had it" });
+        await archive.run(signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        const code = error instanceof TidemarkError ? error.code : "";
+        const what = error instanceof Error ? error.message : String(error);
+        logger.error({ err: error }, "the archive does not run; it is begun again");
+        this.#trouble = { code, what, sinceMs: this.#trouble?.code === code ? this.#trouble.sinceMs : clock.wallMs() };
+      }
+      await this.#archive?.close();
+      this.#archive = undefined;
+      await sleep(clock, AGAIN_MS, signal).catch(() => undefined);
+    }
+    await this.#archive?.close();
+    this.#archive = undefined;
+  }
+
+  async #openArchive(): Promise<Archive> {
+    const { config, clock, random, logger } = this.#world;
+    const { segmentBytes, systemIdentifier } = this.#vault.file;
+    assert(segmentBytes !== undefined && systemIdentifier !== undefined, "the vault has met its cluster");
+    const keys = await openKeyRing(config.archive.encryption, this.#world);
+    return openArchive({
+      systemIdentifier,
+      folder: new WalFolder(this.#vault.options.directory, segmentBytes),
+      frontier: this.#vault.frontier,
+      stores: config.archive.stores.map(({ name, options }) => ({ name, store: lateObjectStore(options, this.#world) })),
+      sealer: new DirectSealer({ keys, zstdLevel: config.archive.compression.level, random }),
+      partialEveryMs: config.archive.partialEveryMs,
+      keepLocalBytes: config.keepLocalBytes,
+      clock,
+      logger,
+    });
+  }
+
+  #hear(event: VaultEvent): void {
+    const archive = this.#archive;
+    if (archive === undefined) return;
+    if (event.kind === "sealed") archive.sealed({ timeline: event.segment.timeline, start: event.segment.start as Lsn });
+    if (event.kind === "changed") archive.changed();
+    // The gap's end is known once the new run begins.
+    if (event.kind === "file" && event.change.kind === "begin")
+      for (const gap of this.#vault.reach.gaps()) archive.recordGap({ ...gap, reason: "the primary no longer had it" });
   }
 
   /** Resolves when it is known whose WAL this is. */

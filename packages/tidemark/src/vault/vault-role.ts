@@ -59,7 +59,7 @@ export async function runVaultRole(options: VaultRoleOptions): Promise<void> {
     return target === undefined ? undefined : { target, identity: vault.file.identity };
   });
   const disk = new DiskMeasure(own.directory);
-  const readers = new VaultReaders(vault, { config: own, clock, logger });
+  const readers = new VaultReaders(vault, { config: own, clock, random, logger, environment: process.env });
   const status = (): VaultStatus => describeVault(vault, { slot, disk: () => disk.last, ...readers.statusParts });
   const control = new InternalClient({ address, token, clock, away: "TM-CLUSTER-AGENT-AWAY" });
   const link = new ControlLink({ client: control, clock, logger, status: () => asMember(vault, status(), source.revision) });

@@ -19,7 +19,8 @@ export interface VaultFault {
   readonly what: string;
   readonly range?: { readonly from: StoredPoint; readonly to: StoredPoint };
   readonly evidence?: string;
-  readonly sinceMs: number;
+  /** Wall time, milliseconds; absent where it is found anew at each look. */
+  readonly sinceMs?: number;
   /** What to do: the catalogue's hint. */
   readonly hint: string;
 }

@@ -40,7 +40,9 @@ describe.each(testMajors())("a vault of PostgreSQL %i", (major: PostgresMajor) =
 
   async function replayed(standby: TestServer, lsn: Lsn): Promise<void> {
     for (;;) {
-      const [row] = await ask<{ there: boolean }>(standby, "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS there", [`0/${lsn.toString(16)}`]);
+      const [row] = await ask<{ there: boolean }>(standby, "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS there", [
+        `0/${lsn.toString(16)}`,
+      ]);
       if (row?.there === true) return;
     }
   }
@@ -53,9 +55,11 @@ describe.each(testMajors())("a vault of PostgreSQL %i", (major: PostgresMajor) =
     const primary = await primaryWith();
     await using vault = await RunningVault.start(place, targetOf(primary));
     await vault.streaming();
-    const [slot] = await ask<{ restart: string | null }>(primary, "SELECT restart_lsn::text AS restart FROM pg_replication_slots WHERE slot_name = $1", [
-      vault.file.identity,
-    ]);
+    const [slot] = await ask<{ restart: string | null }>(
+      primary,
+      "SELECT restart_lsn::text AS restart FROM pg_replication_slots WHERE slot_name = $1",
+      [vault.file.identity],
+    );
     expect(slot?.restart).toMatch(/^0\//);
     expect(vault.file.run?.from).toEqual({ timeline: 1, lsn: "0/1000000" });
   });
@@ -143,7 +147,9 @@ describe.each(testMajors())("a vault of PostgreSQL %i", (major: PostgresMajor) =
     expect(status.faults).toEqual([]);
     for (const timeline of [2, 3] as Timeline[]) {
       const name = `0000000${timeline}.history`;
-      expect(await readFile(join(again.wal, name), "utf8")).toBe(await readFile(join(second.server.options.dataDir, "pg_wal", name), "utf8"));
+      expect(await readFile(join(again.wal, name), "utf8")).toBe(
+        await readFile(join(second.server.options.dataDir, "pg_wal", name), "utf8"),
+      );
     }
   });
 
@@ -307,5 +313,9 @@ describe.each(testMajors())("a vault of PostgreSQL %i", (major: PostgresMajor) =
 async function writePassfileFor(standby: TestServer, upstream: TestServer): Promise<void> {
   const { writePassfile } = await import("@tidemark/postgres/make-standby");
   const { Redacted } = await import("@tidemark/kernel/redacted");
-  await writePassfile(join(standby.folder, "upstream.pgpass"), { user: upstream.connection.user, password: new Redacted(upstream.connection.password) }, standby.server.options.user);
+  await writePassfile(
+    join(standby.folder, "upstream.pgpass"),
+    { user: upstream.connection.user, password: new Redacted(upstream.connection.password) },
+    standby.server.options.user,
+  );
 }
