@@ -50,6 +50,7 @@ const DENIED = new Set([
   "Forbidden",
   "InvalidAccessKeyId",
   "InvalidSecurity",
+  "InvalidSignatureException",
   "InvalidClientTokenId",
   "InvalidToken",
   "ExpiredToken",
