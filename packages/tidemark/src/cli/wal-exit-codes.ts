@@ -31,8 +31,9 @@ export function fetchExitCode(error: unknown): number {
   if (code === "TM-VAULT-WAL-NAME" || code === "TM-VAULT-UNKNOWN" || code.startsWith("TM-CONFIG-") || code === "TM-PLATFORM-SECRET")
     return FETCH_EXIT.usage;
   if (code.startsWith("TM-SEAL-KEY") || code === "TM-SEAL-KMS-DENIED") return FETCH_EXIT.key;
+  if (/DAMAGED|CORRUPT/.test(code)) return FETCH_EXIT.damaged;
   if (error.retry !== "never") return FETCH_EXIT.temporary;
-  if (/DAMAGED|CORRUPT|^TM-SEAL-/.test(code)) return FETCH_EXIT.damaged;
+  if (code.startsWith("TM-SEAL-")) return FETCH_EXIT.damaged;
   return FETCH_EXIT.unexpected;
 }
 
