@@ -13,22 +13,17 @@ export function troublesOf(report: VaultReport): string[] {
 }
 
 function ofStatus(status: VaultSays): string[] {
-  const { archive } = status;
   return [
+    // A vault's faults hold those of its archive, its holes, its gaps and its slot.
     ...(status.faults ?? []).map(ofFault),
-    ...(archive?.faults ?? []).map(ofArchiveFault),
-    ...(archive?.holes ?? []).filter((hole) => !hole.recordedGap).map(ofHole),
-    ...(status.gaps ?? []).map(
-      ({ from, to }) => `gap: WAL from ${from.lsn} (timeline ${from.timeline}) to ${to.lsn} (timeline ${to.timeline}) was never received`,
-    ),
     ...(status.baseBackupWanted === undefined
       ? []
       : [`a new base backup is needed: none from before ${status.baseBackupWanted.from.lsn} can be brought forward to now`]),
-    ...ofSlot(status),
-    ...(archive?.stores ?? []).flatMap(ofStore),
+    ...(status.archive?.stores ?? []).flatMap(ofStore),
     ...(status.state === "streaming"
       ? []
       : [`it is ${status.state ?? "in an unknown state"}${status.detail === undefined ? "" : `: ${status.detail}`}`]),
+    ...(status.faults === undefined ? ["its faults are not known"] : []),
   ];
 }
 
@@ -46,12 +41,6 @@ function ofHole(hole: HoleStatus): string {
   return hole.kind === "history"
     ? `hole in ${hole.where}: the history of timeline ${hole.timeline} is missing; without it ${hole.start} to ${hole.end} cannot be read`
     : `hole in ${hole.where}: ${rangeText(hole)} is missing`;
-}
-
-function ofSlot({ slot }: VaultSays): string[] {
-  if (slot?.walStatus === "lost") return [`the primary threw away WAL that its slot should keep${reason(slot.invalidationReason)}`];
-  if (slot?.walStatus === "unreserved") return ["the primary is about to throw away WAL that is not here yet"];
-  return [];
 }
 
 function reason(text: string | undefined): string {

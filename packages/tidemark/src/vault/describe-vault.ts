@@ -19,6 +19,8 @@ export interface StatusParts {
   readonly archive?: () => ArchiveStatus;
   /** Why those who read the WAL do not work. */
   readonly trouble?: { readonly code: string; readonly what: string; readonly sinceMs: number };
+  /** Faults of WAL that was pushed. */
+  readonly pushed?: () => readonly VaultFault[];
   readonly disk?: () => VaultStatus["disk"];
 }
 
@@ -62,7 +64,7 @@ export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
     ...(slot === undefined ? {} : { slot }),
     gaps: file.gaps,
     ...(file.baseBackupWanted === undefined ? {} : { baseBackupWanted: file.baseBackupWanted }),
-    faults: [...faultsOf(vault, parts), ...archiveFaults(archive)],
+    faults: [...faultsOf(vault, parts), ...archiveFaults(archive), ...(parts.pushed?.() ?? [])],
     ...(disk === undefined ? {} : { disk }),
     ...(archive === undefined ? {} : { archive }),
     uptimeMs: Math.round(vault.uptimeMs),

@@ -34,26 +34,29 @@ export interface ReadersWorld {
 export class VaultReaders {
   readonly #vault: Vault;
   readonly #world: ReadersWorld;
+  readonly #shelf: VaultShelf;
   #archive: Archive | undefined;
   #trouble: { readonly code: string; readonly what: string; readonly sinceMs: number } | undefined;
 
   constructor(vault: Vault, world: ReadersWorld) {
     this.#vault = vault;
     this.#world = world;
+    this.#shelf = new VaultShelf({ vault, archive: () => this.#archive, archives: world.config.archive.stores.length > 0 });
     vault.onEvent((event) => this.#hear(event));
   }
 
   /** What they add to the status. */
-  get statusParts(): Pick<StatusParts, "archive" | "trouble"> {
+  get statusParts(): Pick<StatusParts, "archive" | "trouble" | "pushed"> {
     const archive = this.#archive;
     return {
+      pushed: () => this.#shelf.faults,
       ...(archive === undefined ? {} : { archive: () => archive.status() }),
       ...(this.#trouble === undefined ? {} : { trouble: this.#trouble }),
     };
   }
 
   addRoutes(server: FastifyInstance): void {
-    addWalRoutes(server, new VaultShelf({ vault: this.#vault, archive: () => this.#archive }));
+    addWalRoutes(server, this.#shelf);
   }
 
   /** Runs until `signal` aborts. */

@@ -16,8 +16,10 @@ import type { CommitAtTime, WalRouteParts, WalShelf } from "./wal-routes.ts";
 
 export interface VaultShelfParts {
   readonly vault: Vault;
-  /** Undefined while nothing is archived, or not yet. */
+  /** Undefined where nothing is archived, and while the archive is not open. */
   readonly archive: () => Archive | undefined;
+  /** Whether there is to be one: while it is not open, what it has is not known. Default false. */
+  readonly archives?: boolean;
   readonly timeToLsn?: (timeMs: number) => Promise<CommitAtTime | undefined>;
 }
 
@@ -47,7 +49,12 @@ export class VaultShelf implements WalRouteParts {
     const folder = new WalFolder(vault.options.directory, segmentBytes);
     const check = segmentCheck(() => setImmediate());
     const state = (upTo?: Lsn): Promise<ServingState> => this.#state(systemIdentifier, segmentBytes, upTo);
-    const fetch = async (name: string): ReturnType<Archive["fetch"]> => (await archive()?.fetch(name)) ?? { kind: "missing" };
+    const fetch = async (name: string): ReturnType<Archive["fetch"]> => {
+      const open = archive();
+      if (open === undefined && this.#parts.archives === true)
+        throw new TidemarkError("TM-VAULT-UNSURE", "this vault's archive is not open");
+      return open === undefined ? { kind: "missing" } : open.fetch(name);
+    };
     this.#shelf = {
       library: new WalLibrary({ folder, check, state, archive: { fetch } }),
       pushed: new PushedWal({ folder, check, state, random: vault.options.random }),
