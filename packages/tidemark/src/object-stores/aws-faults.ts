@@ -77,8 +77,9 @@ export function readAwsFault(error: unknown): AwsFault {
   const status = [given.$metadata?.httpStatusCode, given.$response?.statusCode].find((value) => typeof value === "number");
   const system = typeof given.code === "string" ? given.code : undefined;
   const code = clean(system !== undefined && status === undefined ? system : typeof given.name === "string" ? given.name : "Error");
-  const cause = new Error(`${code}${status === undefined ? "" : ` (${status})`}: ${clean(String(given.message ?? ""))}`);
-  return { kind: kindOf(code, status, String(given.message ?? "")), code, status, cause };
+  const message = typeof given.message === "string" ? given.message : "";
+  const cause = new Error(`${code}${status === undefined ? "" : ` (${status})`}: ${clean(message)}`);
+  return { kind: kindOf(code, status, message), code, status, cause };
 }
 
 function kindOf(code: string, status: number | undefined, message: string): AwsFaultKind {

@@ -36,6 +36,15 @@ const KINDS: Readonly<Record<AwsFaultKind, ErrorCode>> = {
   other: "TM-OBJECT-STORE-FAULT",
 };
 
+/** By the status alone, where the error has no name that says more. */
+const STATUSES: ReadonlyMap<number | undefined, ErrorCode> = new Map<number, ErrorCode>([
+  [301, "TM-OBJECT-STORE-SETTINGS"],
+  [307, "TM-OBJECT-STORE-SETTINGS"],
+  [403, "TM-OBJECT-STORE-DENIED"],
+  [412, "TM-OBJECT-EXISTS"],
+  [507, "TM-OBJECT-STORE-FULL"],
+]);
+
 /** `error` as TM-OBJECT-*, with nothing in it that the SDK or the store put into theirs but a name and a cleaned message. */
 export function s3Error(error: unknown, attempt: string): TidemarkError {
   if (error instanceof TidemarkError) return error;
@@ -50,19 +59,7 @@ function codeOf(fault: AwsFault): ErrorCode {
   const named = CODES[fault.code];
   if (named !== undefined) return named;
   if (fault.kind !== "other") return KINDS[fault.kind];
-  switch (fault.status) {
-    case 301:
-    case 307:
-      return "TM-OBJECT-STORE-SETTINGS";
-    case 403:
-      return "TM-OBJECT-STORE-DENIED";
-    case 412:
-      return "TM-OBJECT-EXISTS";
-    case 507:
-      return "TM-OBJECT-STORE-FULL";
-    default:
-      return "TM-OBJECT-STORE-FAULT";
-  }
+  return STATUSES.get(fault.status) ?? "TM-OBJECT-STORE-FAULT";
 }
 
 function reasonOf(fault: AwsFault): string {

@@ -4,7 +4,8 @@
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { promisify } from "node:util";
 import { constants, zstdCompress, zstdDecompress } from "node:zlib";
-import { TidemarkError } from "@tidemark/kernel/errors";
+import { discard } from "@tidemark/kernel/discard";
+import { assert, TidemarkError } from "@tidemark/kernel/errors";
 import type { Random } from "@tidemark/kernel/random";
 import { MAX_OBJECT_BYTES } from "../../object-stores/object-store.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -20,7 +21,7 @@ const TAG_BYTES = 16;
 const CIPHER_SLICE_BYTES = 4 * 1_048_576;
 
 /** zstd's levels up to here need at most 8 MiB of window to read; higher ones are refused, so that no object costs more. */
-export const MAX_ZSTD_LEVEL = 19;
+const MAX_ZSTD_LEVEL = 19;
 
 /** The largest window that a compressed object may ask of its reader: 2^24 bytes. */
 const MAX_WINDOW_LOG = 24;
@@ -34,7 +35,7 @@ const LEAST_PIECE_BYTES = 64;
 export interface SealOptions {
   /** With an active key the object is encrypted; a ring without one seals without encryption. */
   readonly keys: KeyRing;
-  /** 1 to {@link MAX_ZSTD_LEVEL}; `none` leaves the bytes as they are. */
+  /** 1 to 19; `none` leaves the bytes as they are. */
   readonly zstdLevel: number | "none";
   /** Cryptographic. */
   readonly random: Random;
@@ -65,8 +66,9 @@ export interface Unsealed {
 export async function sealObject(raw: Uint8Array, facts: SealedFacts, options: SealOptions): Promise<Sealed> {
   if (raw.length > MAX_OBJECT_BYTES)
     throw new TidemarkError("TM-OBJECT-TOO-LARGE", `could not seal ${raw.length} bytes, at most ${MAX_OBJECT_BYTES} are allowed`);
-  const rawSha256 = (await sha256(raw)).toString("hex");
   const level = options.zstdLevel;
+  assert(level === "none" || (Number.isInteger(level) && level >= 1 && level <= MAX_ZSTD_LEVEL), `a level of zstd, not ${level}`);
+  const rawSha256 = (await sha256(raw)).toString("hex");
   const content =
     level === "none"
       ? raw
@@ -90,9 +92,12 @@ export async function sealObject(raw: Uint8Array, facts: SealedFacts, options: S
     const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
     cipher.setAAD(start);
     const pieces = await inSlices(content, (slice) => cipher.update(slice));
-    return { header, bytes: await closeFrame(start, [...pieces, cipher.final(), cipher.getAuthTag()]) };
+    const bytes = await closeFrame(start, [...pieces, cipher.final(), cipher.getAuthTag()]);
+    for (const piece of pieces) discard(piece);
+    return { header, bytes };
   } finally {
     key.fill(0);
+    if (content !== raw) discard(content);
   }
 }
 

@@ -41,7 +41,8 @@ interface Question {
 }
 
 const secretOf = (key: string): Buffer => createHash("sha256").update(`secret of ${key}`).digest();
-const contextOf = (question: Question): Buffer => Buffer.from(JSON.stringify(Object.entries(question.EncryptionContext ?? {}).sort()));
+const contextOf = (question: Question): Buffer =>
+  Buffer.from(JSON.stringify(Object.entries(question.EncryptionContext ?? {}).sort(([left], [right]) => (left < right ? -1 : 1))));
 
 function wrap(question: Question, plain: Buffer): Buffer {
   const nonce = randomBytes(12);
@@ -83,23 +84,19 @@ function answer(request: IncomingMessage, body: Buffer, response: ServerResponse
   if (question.KeyId === "key-hangs") return;
   const fault = faults[question.KeyId] ?? (stumbles.delete(question.KeyId) ? ([500, "KMSInternalException"] as const) : undefined);
   if (fault !== undefined) return refuse(fault[0], fault[1]);
-  switch (request.headers["x-amz-target"]) {
-    case "TrentService.GenerateDataKey": {
-      if (question.KeySpec !== "AES_256") return refuse(400, "ValidationException");
-      const plain = randomBytes(question.KeyId === "key-short" ? 16 : 32);
-      return say(200, {
-        KeyId: question.KeyId,
-        Plaintext: plain.toString("base64"),
-        CiphertextBlob: wrap(question, plain).toString("base64"),
-      });
-    }
-    case "TrentService.Decrypt": {
-      const plain = unwrap(question);
-      return typeof plain === "string" ? refuse(400, plain) : say(200, { KeyId: question.KeyId, Plaintext: plain.toString("base64") });
-    }
-    default:
-      return refuse(400, "UnknownOperationException");
+  const target = request.headers["x-amz-target"];
+  if (target === "TrentService.GenerateDataKey") {
+    if (question.KeySpec !== "AES_256") return refuse(400, "ValidationException");
+    const plain = randomBytes(question.KeyId === "key-short" ? 16 : 32);
+    return say(200, {
+      KeyId: question.KeyId,
+      Plaintext: plain.toString("base64"),
+      CiphertextBlob: wrap(question, plain).toString("base64"),
+    });
   }
+  if (target !== "TrentService.Decrypt") return refuse(400, "UnknownOperationException");
+  const plain = unwrap(question);
+  return typeof plain === "string" ? refuse(400, plain) : say(200, { KeyId: question.KeyId, Plaintext: plain.toString("base64") });
 }
 
 server.listen(0, "127.0.0.1", () => {
