@@ -31,7 +31,7 @@ interface ProveFlags {
 
 /** How long the load lasts by default; with `--all`, of each. */
 const SECONDS = 15;
-const SECONDS_OF_EACH = 10;
+const SECONDS_OF_EACH = 8;
 
 /** Around the load: start, fault, settling, stop. For the expected end only. */
 const AROUND_MS = 12_000;

@@ -112,7 +112,8 @@ describe("tidemark prove", () => {
     expect(report.verdict, JSON.stringify(report.verdict.named)).toMatchObject({ outcome: "proven", named: {} });
     expect(code).toBe(0);
     expect(report.commitPause?.ms).toBeGreaterThan(1_000);
-    expect(report.commitPause?.ms).toBeLessThan(15_000);
+    // Less than until its connection times out: it is its silence that is noticed.
+    expect(report.commitPause?.ms).toBeLessThan(6_000);
     expect(report.vault).toMatchObject({ state: "streaming", caughtUp: true, gaps: [] });
   });
 

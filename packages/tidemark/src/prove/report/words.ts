@@ -162,6 +162,9 @@ export function findings(report: ProofReport): string[] {
   }
   if (doomed !== undefined)
     found.push(`${counted(doomed.orders, "order")} had been acknowledged and not applied when the journal was taken away.`);
+  const { commitPause } = report;
+  if (commitPause !== undefined && (report.fault.name === "kill-vault" || report.fault.name === "hang-vault"))
+    found.push(`Commits waited ${formatMeasured(commitPause.ms)} for the vault, until it answered again or they went on without it.`);
   const pause = report.acknowledgementPause;
   if (pause !== undefined && report.fault.name !== "none")
     found.push(`Clients waited at most ${formatMeasured(pause.toMs - pause.fromMs)} between two acknowledgements.`);
