@@ -93,6 +93,7 @@ export class CommitTracker implements Service {
   #fault: CommitFault | undefined;
   #retryAtMs = 0;
   #missingSinceMs: number | undefined;
+  #stoppedAt: Lsn | undefined;
   #waiters: Waiter[] = [];
 
   constructor(options: CommitTrackerOptions) {
@@ -134,6 +135,7 @@ export class CommitTracker implements Service {
     // The receiver was set back, or went to another timeline: what was read is not the truth any more.
     if (timeline !== trail.newest.timeline) return undefined;
     const reach = trail.reach(flushed);
+    if (live === undefined || live.position > reach) return undefined;
     const lsn = boundary < reach ? boundary : reach;
     const onNewest = flushed > trail.newest.from && lsn >= trail.newest.from;
     return { timeline: onNewest ? trail.newest.timeline : trail.pieceAt((lsn - 1n) as Lsn).timeline, lsn };
@@ -286,7 +288,7 @@ export class CommitTracker implements Service {
     for (;;) {
       const advance = live.advance(span.reach, span.received);
       if (advance === "missing" || advance === "stopped") {
-        if (advance === "stopped" || this.#isMissingForGood()) this.#hold(advance, span.reach);
+        if (advance === "stopped" ? this.#isStoppedAgain(live) : this.#isMissingForGood()) this.#hold(advance, span.reach);
         return worked;
       }
       this.#missingSinceMs = undefined;
@@ -295,6 +297,15 @@ export class CommitTracker implements Service {
       worked = true;
       if (span.slices.spent) return true;
     }
+  }
+
+  /** The file that was open may have been replaced by one that is right: once it is read again at once. */
+  #isStoppedAgain(live: TrailCursor): boolean {
+    const lsn = live.stop?.lsn;
+    if (this.#stoppedAt === lsn) return true;
+    this.#stoppedAt = lsn;
+    this.#dropLive();
+    return false;
   }
 
   /** The beginning of a new timeline's first segment is received a moment later than the timeline is known. */
