@@ -9,7 +9,7 @@ import type { Logger } from "@tidemark/kernel/logger";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import { formatLsn } from "@tidemark/kernel/lsn";
 import { parseTimelineHistory, type TimelineSwitch } from "@tidemark/postgres/timeline-history";
-import type { ArchivedObject, Catalogue, RecordedFault } from "./catalogue.ts";
+import type { ArchivedObject, Catalogue, RecordedFault, RecordedGap } from "./catalogue.ts";
 import { findHoles, forkOf, newestReach, type Coverage, type Hole, type Reach } from "./hole-check.ts";
 import { RangeSet, type LsnRange, type WalRange } from "./wal-range.ts";
 
@@ -44,6 +44,7 @@ export class ArchiveBook {
   readonly #listed = new Map<string, Sets>();
   readonly #verified = new Map<string, Sets>();
   readonly #local: Sets = new Map();
+  #gaps: readonly RecordedGap[] = [];
   readonly #histories = new Map<Timeline, readonly TimelineSwitch[]>();
   readonly #holes = new Map<string, readonly Hole[]>();
   readonly #listeners = new Set<() => void>();
@@ -59,6 +60,7 @@ export class ArchiveBook {
   /** Reads everything anew from the catalogue. */
   reload(): void {
     this.#local.clear();
+    this.#gaps = this.catalogue.gaps();
     for (const { timeline, content } of this.catalogue.histories()) this.#histories.set(timeline, parseTimelineHistory(content));
     for (const segment of this.catalogue.segments()) setOf(this.#local, segment.timeline).add(this.#whole(segment));
     for (const store of this.stores) {
@@ -152,6 +154,11 @@ export class ArchiveBook {
     this.#recheck([...this.stores, LOCAL]);
   }
 
+  /** Gaps that overlap a range. */
+  gapsIn(range: WalRange): RecordedGap[] {
+    return this.#gaps.filter((gap) => gap.timeline === range.timeline && gap.start < range.end && gap.end > range.start);
+  }
+
   get histories(): ReadonlyMap<Timeline, readonly TimelineSwitch[]> {
     return this.#histories;
   }
@@ -164,8 +171,10 @@ export class ArchiveBook {
   /** WAL that could not be received. */
   gap(gap: WalRange & { readonly reason: string }): void {
     const { timeline, start, end, reason } = gap;
+    if (this.#gaps.some((known) => known.timeline === timeline && known.start === start && known.end === end)) return;
     this.catalogue.putGap({ timeline, start, end, reason, atMs: this.#parts.clock.wallMs() });
-    this.#changed();
+    this.#gaps = this.catalogue.gaps();
+    this.#recheck([...this.stores, LOCAL]);
   }
 
   fault(note: FaultNote): void {
@@ -235,8 +244,18 @@ export class ArchiveBook {
   }
 
   #coverageOf(sets: Sets): Coverage {
-    const covered = new Map([...sets].map(([timeline, set]) => [timeline, set.ranges] as const));
+    const covered = new Map([...sets].map(([timeline, set]) => [timeline, this.#received(timeline, set)] as const));
     return { segmentBytes: this.segmentBytes, covered, histories: this.#histories };
+  }
+
+  /** A file may be there and hold zeros where nothing was received: a gap is no coverage. */
+  #received(timeline: Timeline, set: RangeSet): readonly LsnRange[] {
+    const gaps = this.#gaps.filter((gap) => gap.timeline === timeline);
+    if (gaps.length === 0) return set.ranges;
+    const received = new RangeSet();
+    for (const range of set.ranges) received.add(range);
+    for (const gap of gaps) received.remove(gap);
+    return received.ranges;
   }
 
   #changed(): void {

@@ -24,7 +24,7 @@ export interface ArchiveStoreParts {
 export interface ArchiveLimits {
   /** One call to a store, milliseconds; then it counts as away. */
   readonly callTimeoutMs: number;
-  /** Sealed bytes that are held at a time over all stores, and what is read again of them. */
+  /** What sealing, storing and reading again hold at a time, over all stores. One segment of 16 MiB takes 48 MiB while it is sealed. */
   readonly inFlightBytes: number;
   /** Pauses after a failed attempt: doubling from the first to the longest. */
   readonly firstPauseMs: number;
@@ -43,7 +43,7 @@ export interface ArchiveLimits {
 
 export const ARCHIVE_LIMITS: ArchiveLimits = {
   callTimeoutMs: 120_000,
-  inFlightBytes: 64 * 1_048_576,
+  inFlightBytes: 80 * 1_048_576,
   firstPauseMs: 250,
   longestPauseMs: 30_000,
   checkEveryMs: 10_000,

@@ -68,6 +68,8 @@ export class ArchiveReader {
   async #segment(place: SegmentPlace, signal: AbortSignal): Promise<ArchivedFile> {
     const fork = this.#parts.book.forkOf(place.timeline);
     if (fork !== undefined && place.start >= fork) return { kind: "diverged", fork };
+    const gap = this.#parts.book.gapsIn({ ...place, end: (place.start + BigInt(this.#parts.book.segmentBytes)) as Lsn })[0];
+    if (gap !== undefined) return { kind: "hole", range: { timeline: gap.timeline, start: gap.start, end: gap.end } };
     const objects = this.#objectsAt(place);
     const end = objects.reduce<Lsn>((most, object) => (object.end > most ? object.end : most), place.start);
     const whole = end === place.start + BigInt(this.#parts.book.segmentBytes);
@@ -78,7 +80,9 @@ export class ArchiveReader {
       objects.filter((object) => object.end === end),
       signal,
     );
-    return { kind: "file", ...good, end, partial: !whole };
+    if (fork === undefined || end <= fork) return { kind: "file", ...good, end, partial: !whole };
+    // What lies beyond the fork is diverged, also within a segment.
+    return { kind: "file", store: good.store, bytes: good.bytes.subarray(0, Number(fork - place.start)), end: fork, partial: true };
   }
 
   #objectsAt(place: SegmentPlace): ArchivedObject[] {

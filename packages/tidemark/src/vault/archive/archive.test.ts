@@ -15,8 +15,10 @@ afterEach(async () => {
 });
 
 const never = new AbortController().signal;
-const nameOf = (timeline: number, segment: number): string => keySpace.name({ timeline: tli(timeline), start: lsn(segment * SEGMENT_BYTES) });
-const keyOf = (timeline: number, segment: number): string => keySpace.segment({ timeline: tli(timeline), start: lsn(segment * SEGMENT_BYTES) });
+const nameOf = (timeline: number, segment: number): string =>
+  keySpace.name({ timeline: tli(timeline), start: lsn(segment * SEGMENT_BYTES) });
+const keyOf = (timeline: number, segment: number): string =>
+  keySpace.segment({ timeline: tli(timeline), start: lsn(segment * SEGMENT_BYTES) });
 
 function bytesOf(file: ArchivedFile): Buffer {
   if (file.kind !== "file") throw new Error(`it is ${file.kind}`);
@@ -58,7 +60,8 @@ describe("what is archived", () => {
     expect([...store.objects.keys()]).toEqual([keyOf(1, 0)]);
     // At every moment one was there that had been read again: a deletion comes after the get of what replaces it.
     const deletions = store.asked.flatMap((asked, index) => (asked.startsWith("delete") ? [index] : []));
-    for (const index of deletions) expect(store.asked.slice(0, index).at(-1)?.startsWith("get") || store.asked[index - 1]?.startsWith("delete")).toBe(true);
+    for (const index of deletions)
+      expect(store.asked.slice(0, index).at(-1)?.startsWith("get") || store.asked[index - 1]?.startsWith("delete")).toBe(true);
   });
 
   it("is not uploaded again when the growing segment did not grow", async () => {
@@ -94,7 +97,10 @@ describe("what is archived", () => {
     await bench.history(2, "1\t0/28000\tno recovery target specified\n");
     await bench.seal(2, 2, 4);
     archive.changed();
-    await until(() => archive.isArchived(nameOf(2, 3)), () => archive.status());
+    await until(
+      () => archive.isArchived(nameOf(2, 3)),
+      () => archive.status(),
+    );
     expect(await archive.fetch(nameOf(1, 3))).toMatchObject({ kind: "diverged", fork: lsn(0x28000) });
     expect(await archive.fetch(nameOf(2, 4))).toEqual({ kind: "missing" });
     expect(await archive.fetch("00000003.history")).toEqual({ kind: "missing" });
@@ -186,7 +192,10 @@ describe("a store that does not keep what it accepted", () => {
     expect(archive.status().stores[0]?.recoveryPoint).toBeUndefined();
     store.keep = (_, body) => body;
     await archive.settled(never);
-    await until(() => archive.status().faults.length === 0, () => archive.status().faults);
+    await until(
+      () => archive.status().faults.length === 0,
+      () => archive.status().faults,
+    );
   });
 
   it("is found out later, and given it again while the segment is here", async () => {
@@ -196,7 +205,11 @@ describe("a store that does not keep what it accepted", () => {
     await archive.settled(never);
     let seen = "";
     store.before = (call, key) => {
-      if (call === "put") seen = `${archive.status().faults[0]?.code} ${archive.status().holes.map(({ start, end }) => `${start}-${end}`).join()} ${key}`;
+      if (call === "put")
+        seen = `${archive.status().faults[0]?.code} ${archive
+          .status()
+          .holes.map(({ start, end }) => `${start}-${end}`)
+          .join()} ${key}`;
     };
     store.objects.delete(keyOf(1, 1));
     await until(() => store.objects.has(keyOf(1, 1)));
@@ -216,9 +229,17 @@ describe("a store that does not keep what it accepted", () => {
     expect(archive.status().holes).toEqual([
       { where: "main", kind: "wal", timeline: 1, start: "0/10000", end: "0/20000", recordedGap: false },
     ]);
-    expect(archive.status().faults.map(({ code }) => code).sort()).toEqual(["TM-VAULT-ARCHIVE-MISSING", "TM-VAULT-HOLE"]);
+    expect(
+      archive
+        .status()
+        .faults.map(({ code }) => code)
+        .sort(),
+    ).toEqual(["TM-VAULT-ARCHIVE-MISSING", "TM-VAULT-HOLE"]);
     expect(archive.status().stores[0]?.recoveryPoint).toMatchObject({ from: "0/20000", lsn: "0/40000" });
-    expect(await archive.fetch(nameOf(1, 1))).toEqual({ kind: "hole", range: { timeline: 1, start: lsn(SEGMENT_BYTES), end: lsn(2 * SEGMENT_BYTES) } });
+    expect(await archive.fetch(nameOf(1, 1))).toEqual({
+      kind: "hole",
+      range: { timeline: 1, start: lsn(SEGMENT_BYTES), end: lsn(2 * SEGMENT_BYTES) },
+    });
   });
 });
 
@@ -235,7 +256,10 @@ describe("a flipped bit", () => {
     const damaged = flipped(store.objects.get(keyOf(1, 1)) ?? new Uint8Array(), -100);
     store.objects.set(keyOf(1, 1), damaged);
     await until(() => codes.has("TM-VAULT-ARCHIVE-DAMAGED 0/10000"));
-    await until(() => archive.status().faults.length === 0, () => archive.status().faults);
+    await until(
+      () => archive.status().faults.length === 0,
+      () => archive.status().faults,
+    );
     expect(bytesOf(await archive.fetch(nameOf(1, 1)))).toEqual(segmentBytes(1, 1));
     const kept = [...store.objects].filter(([key]) => key.includes(".damaged-"));
     expect(kept).toHaveLength(1);
@@ -252,15 +276,26 @@ describe("a flipped bit", () => {
     };
     await writeFile(bench.sealedPath(1, 1), flipped(segmentBytes(1, 1), 5_000));
     await until(() => archive.status().faults.length > 0);
-    expect(archive.status().faults[0]).toMatchObject({ code: "TM-VAULT-DAMAGED", where: "local", subject: nameOf(1, 1), range: { start: "0/10000", end: "0/20000" } });
+    expect(archive.status().faults[0]).toMatchObject({
+      code: "TM-VAULT-DAMAGED",
+      where: "local",
+      subject: nameOf(1, 1),
+      range: { start: "0/10000", end: "0/20000" },
+    });
     expect(archive.status().holes.map(({ where, start }) => `${where} ${start}`)).toContain("local 0/10000");
     store.before = () => undefined;
     archive.changed();
     await archive.stop();
     // What could not be repaired is found again by the next process, which can.
     const next = await bench.open({ main: store });
-    await until(async () => (await readFile(bench.sealedPath(1, 1))).equals(segmentBytes(1, 1)), () => next.status());
-    await until(() => next.status().faults.length === 0, () => next.status());
+    await until(
+      async () => (await readFile(bench.sealedPath(1, 1))).equals(segmentBytes(1, 1)),
+      () => next.status(),
+    );
+    await until(
+      () => next.status().faults.length === 0,
+      () => next.status(),
+    );
   });
 
   it("in a sealed segment that is not archived is reported, and the segment never archived", async () => {
@@ -270,20 +305,34 @@ describe("a flipped bit", () => {
     };
     await bench.seal(1, 0, 3);
     const wanted: string[] = [];
-    const archive = await bench.open({ main: store }, {
-      receiveAgain: (place) => {
-        wanted.push(String(place.start));
-        return Promise.resolve(false);
+    const archive = await bench.open(
+      { main: store },
+      {
+        receiveAgain: (place) => {
+          wanted.push(String(place.start));
+          return Promise.resolve(false);
+        },
       },
-    });
-    await until(() => archive.status().local.digested === 3, () => archive.status());
+    );
+    await until(
+      () => archive.status().local.digested === 3,
+      () => archive.status(),
+    );
     await writeFile(bench.sealedPath(1, 1), flipped(segmentBytes(1, 1), 5_000));
     await until(() => archive.status().faults.some(({ code }) => code === "TM-VAULT-DAMAGED"));
     store.before = () => undefined;
-    await until(() => archive.isArchived(nameOf(1, 2)), () => archive.status());
+    await until(
+      () => archive.isArchived(nameOf(1, 2)),
+      () => archive.status(),
+    );
     expect(store.objects.has(keyOf(1, 1))).toBe(false);
     expect(wanted).toContain(String(SEGMENT_BYTES));
-    expect(archive.status().holes.map(({ where, start, end }) => `${where} ${start}-${end}`).sort()).toEqual(["local 0/10000-0/20000", "main 0/10000-0/20000"]);
+    expect(
+      archive
+        .status()
+        .holes.map(({ where, start, end }) => `${where} ${start}-${end}`)
+        .sort(),
+    ).toEqual(["local 0/10000-0/20000", "main 0/10000-0/20000"]);
   });
 
   it("is found in a segment although the catalogue was lost, by what its object says", async () => {
@@ -295,7 +344,10 @@ describe("a flipped bit", () => {
     await rm(`${bench.folder.directory}/catalogue.sqlite`);
     await writeFile(bench.sealedPath(1, 2), flipped(segmentBytes(1, 2), 7));
     const archive = await bench.open({ main: store });
-    await until(async () => (await readFile(bench.sealedPath(1, 2))).equals(segmentBytes(1, 2)), () => archive.status());
+    await until(
+      async () => (await readFile(bench.sealedPath(1, 2))).equals(segmentBytes(1, 2)),
+      () => archive.status(),
+    );
   });
 });
 
@@ -310,8 +362,14 @@ describe("a segment that is gone from the vault's folder", () => {
       if (call === "get") for (const { code, range } of archive.status().faults) codes.add(`${code} ${range?.start}`);
     };
     await rm(bench.sealedPath(1, 2));
-    await until(async () => (await readFile(bench.sealedPath(1, 2)).catch(() => Buffer.alloc(0))).equals(segmentBytes(1, 2)), () => archive.status());
+    await until(
+      async () => (await readFile(bench.sealedPath(1, 2)).catch(() => Buffer.alloc(0))).equals(segmentBytes(1, 2)),
+      () => archive.status(),
+    );
     expect([...codes]).toContain("TM-VAULT-SEGMENT-MISSING 0/20000");
-    await until(() => archive.status().faults.length === 0, () => archive.status().faults);
+    await until(
+      () => archive.status().faults.length === 0,
+      () => archive.status().faults,
+    );
   });
 });

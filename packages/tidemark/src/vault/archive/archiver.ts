@@ -4,6 +4,7 @@
  * after it sealed; nothing is put before what comes before it was put (NO-HOLE). A store that fails holds up itself alone.
  */
 import type { Timeline } from "@tidemark/kernel/brands";
+import { discard } from "@tidemark/kernel/discard";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import type { SystemIdentifier } from "@tidemark/kernel/brands";
@@ -24,10 +25,17 @@ import type { SealingShelf } from "./sealing-shelf.ts";
 import type { StoreListing } from "./store-listing.ts";
 import { nextUpload, type UploadView } from "./upload-plan.ts";
 import type { WalRange } from "./wal-range.ts";
+import { collectYoung } from "./young-collection.ts";
 import { sha256 } from "../sealing/sealed-frame.ts";
 
 /** Segments that are planned at a time; then the plan is made anew. */
 const RUN_SEGMENTS = 16;
+
+/** Segments that are sealed while one is stored and one read again. A second one would cost memory, and gain where cores are idle. */
+const SEALED_AHEAD = 1;
+
+/** Sealing takes so many times the size of what is sealed. */
+const SEALING_HOLDS = 3;
 
 export interface ArchiverParts {
   readonly name: string;
@@ -174,19 +182,21 @@ export class Archiver {
     let verifying: Promise<void> = Promise.resolve();
     const own = new AbortController();
     const ended = AbortSignal.any([signal, own.signal]);
-    const seal = (index: number): Promise<Held | undefined> | undefined => {
-      const place = places[index];
-      const sealing = place === undefined ? undefined : this.#sealSegment(place, ended);
-      // It is awaited in its turn; until then a failure is nobody's yet.
-      sealing?.catch(() => undefined);
-      return sealing;
+    const ahead: Promise<Held | undefined>[] = [];
+    const sealAhead = (from: number): void => {
+      for (const place of places.slice(from + ahead.length, from + SEALED_AHEAD)) {
+        const sealing = this.#sealSegment(place, ended);
+        // It is awaited in its turn; until then a failure is nobody's yet.
+        sealing.catch(() => undefined);
+        ahead.push(sealing);
+      }
     };
-    let sealing = seal(0);
     try {
       for (let index = 0; index < places.length; index++) {
-        const held = await sealing;
+        sealAhead(index);
+        const held = await ahead.shift();
         if (held === undefined) break;
-        sealing = seal(index + 1);
+        sealAhead(index + 1);
         const stored = await this.#storeSegment(held, ended);
         await this.#ended(verifying, held);
         verifying = writer
@@ -195,15 +205,22 @@ export class Archiver {
             this.#claim(object);
             return listing.expire(object, ended);
           })
-          .finally(() => held.release(0));
+          .finally(() => this.#letGo(held));
         verifying.catch(() => undefined);
       }
       await verifying;
     } finally {
       own.abort(new TidemarkError("TM-OBJECT-STORE-AWAY", "the run of segments ended"));
-      (await sealing?.catch(() => undefined))?.release(0);
+      for (const sealing of ahead) (await sealing.catch(() => undefined))?.release(0);
       await verifying.catch(() => undefined);
     }
+  }
+
+  #letGo({ sealed, release }: Held): void {
+    // Another store may be about to take it from the shelf.
+    if (!this.#parts.shelf.isShared) discard(sealed.bytes);
+    collectYoung();
+    release(0);
   }
 
   /** What was stored before counts first; when it does not, the next one is given up with it. */
@@ -219,7 +236,7 @@ export class Archiver {
   /** Undefined when the segment here cannot be archived: the keeper knows, and the plan goes round it. */
   async #sealSegment(place: SegmentPlace, signal: AbortSignal): Promise<Held | undefined> {
     const { book, local, keeper, gate, shelf, sealer, world } = this.#parts;
-    const release = await gate.hold(local.segmentBytes, signal);
+    const release = await gate.hold(SEALING_HOLDS * local.segmentBytes, signal);
     try {
       const path = await local.sealedPath(place);
       if (path === undefined) throw new TidemarkError("TM-VAULT-SEGMENT-MISSING", `${local.name(place)} was sealed here and is gone`);
@@ -259,13 +276,14 @@ export class Archiver {
     const path = await local.growingPath(piece);
     if (path === undefined) return this.#parts.keeper.changed();
     const bytes = Number(piece.end - piece.start);
-    const release = await gate.hold(bytes, signal);
+    const release = await gate.hold(SEALING_HOLDS * bytes, signal);
     try {
       const facts = this.#facts("wal-partial", piece.timeline, piece, await this.#commits(piece));
       world.step("seal");
       const sealed = await sealer.seal({ facts, source: { path, bytes } }, signal);
       const order = { kind: "partial" as const, key: keys.partial(piece, piece.end), range: piece, sealed, lock: false };
       this.#claim(await writer.verify(await writer.store(order, signal), signal));
+      discard(sealed.bytes);
     } finally {
       release(0);
     }

@@ -11,9 +11,12 @@ import type { Lsn } from "@tidemark/kernel/lsn";
 import { LOCAL, type ArchiveBook } from "./archive-book.ts";
 import type { ArchiveWorld } from "./archive-options.ts";
 import { inOrder, type LocalWal, type SegmentPlace } from "./local-wal.ts";
-import type { ObjectSealer } from "./object-sealer.ts";
+import { fileDigest } from "./object-sealer.ts";
 import { Pause } from "./pause.ts";
 import { mayLeave } from "./retention.ts";
+
+/** Sealed segments that were told and not registered yet; further ones are found by looking through the folder. */
+const SEALED_REMEMBERED = 1_024;
 
 /** Segments that leave in one go; the next look comes soon. */
 const LEAVING_AT_ONCE = 64;
@@ -31,7 +34,6 @@ export function isLocalFault(error: unknown): error is TidemarkError {
 export interface LocalKeeperParts {
   readonly book: ArchiveBook;
   readonly local: LocalWal;
-  readonly sealer: ObjectSealer;
   readonly keepLocalBytes: number;
   readonly neededFrom: (() => Lsn | undefined) | undefined;
   readonly receiveAgain: ((place: SegmentPlace) => Promise<boolean>) | undefined;
@@ -39,6 +41,8 @@ export interface LocalKeeperParts {
   readonly fetchWhole: (place: SegmentPlace) => Promise<Uint8Array | undefined>;
   /** Whether a store is being filled: what it reads it digests, so the keeper need not. */
   readonly isReading: () => boolean;
+  /** There may be something to archive. */
+  readonly onNew: () => void;
   readonly world: ArchiveWorld;
 }
 
@@ -48,7 +52,10 @@ export class LocalKeeper {
   /** Segments here that must not be archived or served: their bytes are wrong, or gone. With when to try again. */
   readonly #unusable = new Map<string, number>();
   #histories: readonly Timeline[] = [];
-  #listAgain = true;
+  readonly #sealed: SegmentPlace[] = [];
+  /** Looks that were asked for, and how many of them have been taken: the first is open at the start. */
+  #looksWanted = 1;
+  #looksTaken = 0;
   #segments = 0;
   #checked = 0;
 
@@ -71,6 +78,11 @@ export class LocalKeeper {
     return this.#checked;
   }
 
+  /** Whether everything that was told is in the catalogue. */
+  get isUpToDate(): boolean {
+    return this.#sealed.length === 0 && this.#looksTaken >= this.#looksWanted;
+  }
+
   isUsable(place: SegmentPlace): boolean {
     return !this.#unusable.has(this.#parts.local.name(place));
   }
@@ -79,15 +91,17 @@ export class LocalKeeper {
     return this.#unusable.size;
   }
 
+  /** A segment was sealed. Only noted here: whoever tells must not meet the catalogue's troubles. */
   sealed(place: SegmentPlace): void {
-    if (this.#parts.book.catalogue.segment(place) === undefined) this.#segments++;
-    this.#parts.book.segmentHere(place);
+    // Too many to remember are found by looking.
+    if (this.#sealed.length < SEALED_REMEMBERED) this.#sealed.push(place);
+    else this.#looksWanted++;
     this.#pause.ring();
   }
 
   /** The folder is looked through at the next turn. */
   changed(): void {
-    this.#listAgain = true;
+    this.#looksWanted++;
     this.#pause.ring();
   }
 
@@ -98,7 +112,8 @@ export class LocalKeeper {
     let checkAtMs = clock.monotonicMs() + limits.localCheckEveryMs;
     while (!signal.aborted) {
       const now = clock.monotonicMs();
-      if (this.#listAgain || now >= listAtMs) {
+      this.#register();
+      if (this.#looksTaken < this.#looksWanted || now >= listAtMs) {
         await this.list();
         listAtMs = clock.monotonicMs() + limits.localListEveryMs;
       }
@@ -114,10 +129,21 @@ export class LocalKeeper {
     }
   }
 
+  #register(): void {
+    const { book, onNew } = this.#parts;
+    if (this.#sealed.length === 0) return;
+    for (let place = this.#sealed[0]; place !== undefined; place = this.#sealed[0]) {
+      if (book.catalogue.segment(place) === undefined) this.#segments++;
+      book.segmentHere(place);
+      this.#sealed.shift();
+    }
+    onNew();
+  }
+
   /** Compares the folder with the catalogue. */
   async list(): Promise<void> {
     const { book, local } = this.#parts;
-    this.#listAgain = false;
+    const wanted = this.#looksWanted;
     const known = new Map(book.catalogue.segments().map((segment) => [local.name(segment), segment]));
     const listing = await local.list();
     for (const place of listing.sealed) {
@@ -127,6 +153,8 @@ export class LocalKeeper {
     // Sealed while we looked: what the catalogue learnt after the folder was read is no loss.
     for (const gone of known.values()) await this.#vanished(gone);
     this.#segments = book.catalogue.segments().length;
+    this.#looksTaken = Math.max(this.#looksTaken, wanted);
+    this.#parts.onNew();
   }
 
   /** A segment here turned out to be damaged, gone or unreadable: it counts for nothing until it is repaired, which is tried at once. */
@@ -166,23 +194,23 @@ export class LocalKeeper {
   }
 
   async #digestOne(): Promise<boolean> {
-    const { book, sealer, local } = this.#parts;
+    const { book, local } = this.#parts;
     const next = book.catalogue.nextSegmentToDigest();
     if (next === undefined || !this.isUsable(next)) return false;
     return this.#guarded(next, async (path) => {
       const expected = this.#archivedDigest(next);
-      const sha256 = await sealer.digest({ path, bytes: local.segmentBytes });
+      const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
       if (expected !== undefined && expected !== sha256) throw changed(path, expected, sha256);
       book.segmentHere(next, sha256);
     });
   }
 
   async #checkOne(): Promise<void> {
-    const { book, sealer, local } = this.#parts;
+    const { book, local } = this.#parts;
     const next = book.catalogue.nextSegmentToCheck();
     if (next === undefined) return;
     await this.#guarded(next, async (path) => {
-      const sha256 = await sealer.digest({ path, bytes: local.segmentBytes });
+      const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
       if (next.sha256 !== undefined && next.sha256 !== sha256) throw changed(path, next.sha256, sha256);
       book.catalogue.putSegment({ ...next, checkTurn: book.catalogue.nextTurn() });
       this.#checked++;
@@ -252,7 +280,7 @@ export class LocalKeeper {
     if (there !== undefined) await this.#keepEvidence(there, name);
     await writeDurably(path, bytes);
     if (there !== undefined && there !== path) await unlink(there);
-    const sha256 = await this.#parts.sealer.digest({ path, bytes: local.segmentBytes });
+    const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
     book.segmentHere(place, sha256);
     this.#mended(place);
     world.logger.info({ segment: name }, "a damaged segment was fetched from the archive");
@@ -260,10 +288,7 @@ export class LocalKeeper {
 
   /** Linked, not moved: at no moment is the segment's name without a file. */
   async #keepEvidence(path: string, name: string): Promise<void> {
-    const stamp = new Date(this.#parts.world.clock.wallMs())
-      .toISOString()
-      .replaceAll(/[-:]/g, "")
-      .replace(/\..*/, "Z");
+    const stamp = new Date(this.#parts.world.clock.wallMs()).toISOString().replaceAll(/[-:]/g, "").replace(/\..*/, "Z");
     const folder = join(this.#parts.local.directory, "diverged", `${stamp}-damaged`);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await link(path, join(folder, name)).catch((error: NodeJS.ErrnoException) => {

@@ -1,12 +1,13 @@
 // How the archive seals and opens objects: sealed-object.ts behind the few calls that it needs, so that the work can be done
 // here or on another thread.
 import { open } from "node:fs/promises";
+import { discard } from "@tidemark/kernel/discard";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Random } from "@tidemark/kernel/random";
 import type { KeyRing } from "../sealing/key-ring.ts";
 import { sha256 } from "../sealing/sealed-frame.ts";
 import type { SealedFacts, SealedHeader } from "../sealing/sealed-header.ts";
-import { sealObject, unsealObject } from "../sealing/sealed-object.ts";
+import { sealObject, unsealObject, type SealOptions } from "../sealing/sealed-object.ts";
 
 /** Bytes to seal: the first `bytes` of a file, or bytes that are here. */
 export type SealSource = { readonly path: string; readonly bytes: number } | { readonly content: Uint8Array };
@@ -36,8 +37,6 @@ export interface ObjectSealer {
   seal(order: SealOrder, signal?: AbortSignal): Promise<SealedObject>;
   /** Rejects with TM-SEAL-*. */
   open(bytes: Uint8Array, signal?: AbortSignal): Promise<OpenedObject>;
-  /** SHA-256 of the first `bytes` of a file, hexadecimal. Rejects with TM-VAULT-SEGMENT-MISSING or -UNREADABLE. */
-  digest(source: { readonly path: string; readonly bytes: number }): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -57,9 +56,10 @@ export class DirectSealer implements ObjectSealer {
   }
 
   async seal(order: SealOrder, signal?: AbortSignal): Promise<SealedObject> {
-    const raw = "content" in order.source ? order.source.content : await readStart(order.source);
     const options = { ...this.#parts, ...(signal === undefined ? {} : { signal }) };
-    const sealed = await sealObject(raw, order.facts, options);
+    const sealed = await ("content" in order.source
+      ? sealObject(order.source.content, order.facts, options)
+      : this.#sealFile(order.source, order.facts, options));
     const { rawSha256 } = sealed.header;
     if (order.expectSha256 !== undefined && order.expectSha256 !== rawSha256) {
       const path = "path" in order.source ? order.source.path : "the bytes";
@@ -68,18 +68,35 @@ export class DirectSealer implements ObjectSealer {
     return sealed;
   }
 
-  open(bytes: Uint8Array, signal?: AbortSignal): Promise<OpenedObject> {
-    return unsealObject(bytes, { keys: this.#parts.keys, ...(signal === undefined ? {} : { signal }) });
+  async #sealFile(
+    source: { readonly path: string; readonly bytes: number },
+    facts: SealedFacts,
+    options: SealOptions,
+  ): Promise<SealedObject> {
+    const raw = await readStart(source);
+    try {
+      return await sealObject(raw, facts, options);
+    } finally {
+      discard(raw);
+    }
   }
 
-  async digest(source: { readonly path: string; readonly bytes: number }): Promise<string> {
-    return (await sha256(await readStart(source))).toString("hex");
+  open(bytes: Uint8Array, signal?: AbortSignal): Promise<OpenedObject> {
+    return unsealObject(bytes, { keys: this.#parts.keys, ...(signal === undefined ? {} : { signal }) });
   }
 
   close(): Promise<void> {
     this.#parts.keys.close();
     return Promise.resolve();
   }
+}
+
+/** SHA-256 of the first `bytes` of a file, hexadecimal. Needs no key. Rejects with TM-VAULT-DAMAGED, TM-VAULT-SEGMENT-MISSING or -UNREADABLE. */
+export async function fileDigest(source: { readonly path: string; readonly bytes: number }): Promise<string> {
+  const bytes = await readStart(source);
+  const digest = await sha256(bytes);
+  discard(bytes);
+  return digest.toString("hex");
 }
 
 async function readStart(source: { readonly path: string; readonly bytes: number }): Promise<Uint8Array> {

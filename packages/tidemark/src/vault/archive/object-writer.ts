@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Clock } from "@tidemark/kernel/clock";
+import { discard } from "@tidemark/kernel/discard";
 import { hasCode, TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
 import type { ObjectStore } from "../../object-stores/object-store.ts";
 import type { SealedFacts } from "../sealing/sealed-header.ts";
@@ -93,11 +94,14 @@ export class ObjectWriter {
     try {
       const read = await this.#get(order.key, bytes.length, signal);
       this.#parts.step("read");
-      if (Buffer.compare(read, bytes) === 0) {
+      const same = Buffer.compare(read, bytes) === 0;
+      const length = read.length;
+      discard(read);
+      if (same) {
         this.#ours.delete(order.key);
         return this.objectOf(order, bytes);
       }
-      what = `${read.length} other bytes`;
+      what = `${length} other bytes`;
     } catch (error) {
       if (hasCode(error, "TM-OBJECT-MISSING")) what = "nothing";
       else if (!hasCode(error, "TM-OBJECT-TOO-LARGE")) throw error;

@@ -14,7 +14,7 @@ import type { ArchiveStatus } from "./archive-status.ts";
 import { Archiver } from "./archiver.ts";
 import { ByteGate } from "./byte-gate.ts";
 import { Catalogue } from "./catalogue.ts";
-import { openCatalogueFile } from "./catalogue-file.ts";
+import { isCatalogueFault, openCatalogueFile } from "./catalogue-file.ts";
 import { LagClock } from "./lag-clock.ts";
 import { LocalKeeper } from "./local-keeper.ts";
 import { LocalWal } from "./local-wal.ts";
@@ -87,16 +87,20 @@ class RunningArchive implements Archive {
 
   sealed(segment: SealedSegment): void {
     this.#parts.keeper.sealed(segment);
-    this.#ring();
   }
 
   changed(): void {
     this.#parts.keeper.changed();
-    this.#ring();
   }
 
   recordGap(gap: WalRange & { readonly reason: string }): void {
-    this.#parts.book.gap(gap);
+    try {
+      this.#parts.book.gap(gap);
+    } catch (error) {
+      // The vault keeps its gaps and tells them again when the archive is opened; the catalogue's trouble ends `run`.
+      if (!isCatalogueFault(error)) throw error;
+      this.#world.logger.warn({ err: error }, "a gap could not be written into the catalogue");
+    }
   }
 
   status(): ArchiveStatus {
@@ -146,8 +150,9 @@ class RunningArchive implements Archive {
         target === undefined || book.catalogue.objectsAt(store, target).some(({ end, checkTurn }) => checkTurn > 0 && end >= target.end);
       return inTime && histories && grown;
     };
+    keeper.changed();
     for (const archiver of archivers) archiver.hurry();
-    await this.#until(() => book.stores.every(done), signal);
+    await this.#until(() => keeper.isUpToDate && book.stores.every(done), signal);
   }
 
   async close(): Promise<void> {
@@ -242,12 +247,14 @@ class RunningArchive implements Archive {
     const keeper = new LocalKeeper({
       book,
       local: this.#local,
-      sealer,
       keepLocalBytes: this.#options.keepLocalBytes,
       neededFrom: this.#options.neededFrom,
       receiveAgain: this.#options.receiveAgain,
       fetchWhole: (place) => reader.whole(place, this.#closing.signal),
       isReading: () => archivers.some(({ state }) => state === "archiving"),
+      onNew: () => {
+        for (const archiver of archivers) archiver.ring();
+      },
       world,
     });
     const gate = new ByteGate(world.limits.inFlightBytes);

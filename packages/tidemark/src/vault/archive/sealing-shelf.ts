@@ -13,6 +13,11 @@ export class SealingShelf {
     this.#stores = stores;
   }
 
+  /** Whether what was taken may be taken once more. */
+  get isShared(): boolean {
+    return this.#stores > 1;
+  }
+
   /** What `seal` gives, or what it gave for the same name a little while ago. Failures are not held. */
   take(name: string, seal: () => Promise<SealedObject>): Promise<SealedObject> {
     if (this.#stores < 2) return seal();

@@ -3,6 +3,7 @@
  * back. The newest object is read at every turn, and one more, the one whose turn is longest ago. Each is compared with the
  * catalogue and opened, so that also the keys are known to fit.
  */
+import { discard } from "@tidemark/kernel/discard";
 import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
 import type { ObjectStore } from "../../object-stores/object-store.ts";
 import type { ArchiveBook, FaultNote } from "./archive-book.ts";
@@ -96,8 +97,10 @@ export class StoreChecker {
         throw new TidemarkError("TM-SEAL-DAMAGED", "it ends with another checksum than it had");
       const opened = await sealer.open(bytes, signal);
       if (opened.header.rawSha256 !== object.rawSha256) throw new TidemarkError("TM-SEAL-DAMAGED", "it encloses other WAL than it did");
-      if (!still()) return;
-      book.archived({ ...object, objectBytes: bytes.length, objectSha256: objectDigest(bytes), checkTurn: book.catalogue.nextTurn() });
+      discard(opened.raw);
+      const facts = { objectBytes: bytes.length, objectSha256: objectDigest(bytes) };
+      discard(bytes);
+      if (still()) book.archived({ ...object, ...facts, checkTurn: book.catalogue.nextTurn() });
     } catch (error) {
       if (!still()) return;
       if (hasCode(error, "TM-OBJECT-MISSING")) {

@@ -103,7 +103,10 @@ export class ArchiveBench {
   }
 
   /** Opens an archive and runs it until the bench is cleared away or it is stopped. */
-  async open(stores: Readonly<Record<string, ObjectStore>>, more: Partial<ArchiveOptions> & { keys?: KeyRing } = {}): Promise<Archive & { stop: () => Promise<void> }> {
+  async open(
+    stores: Readonly<Record<string, ObjectStore>>,
+    more: Partial<ArchiveOptions> & { keys?: KeyRing } = {},
+  ): Promise<Archive & { stop: () => Promise<void> }> {
     const { keys, ...options } = more;
     const archive = await openArchive({
       systemIdentifier: SYSTEM,
@@ -141,7 +144,10 @@ export class ArchiveBench {
 export async function until(condition: () => boolean | Promise<boolean>, show: () => unknown = () => ""): Promise<void> {
   const endsAtMs = systemClock.monotonicMs() + 15_000;
   while (!(await condition())) {
-    if (systemClock.monotonicMs() > endsAtMs) throw new Error(`it did not happen: ${JSON.stringify(show(), (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))}`);
+    if (systemClock.monotonicMs() > endsAtMs)
+      throw new Error(
+        `it did not happen: ${JSON.stringify(show(), (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))}`,
+      );
     await new Promise<void>((resolve) => {
       systemClock.setTimer(2, resolve);
     });
