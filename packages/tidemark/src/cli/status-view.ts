@@ -134,7 +134,8 @@ function describeFailover(event: Facts): string {
   const took = number(event["totalMs"]);
   const lost = loss["bytes"] === undefined ? "" : `, ${text(loss["bytes"])} bytes of WAL given up`;
   const completion = facts(event["completion"]);
-  const given = completion["from"] === undefined ? "" : `, completed by ${text(completion["bytes"])} bytes of WAL from ${text(completion["from"])}`;
+  const given =
+    completion["from"] === undefined ? "" : `, completed by ${text(completion["bytes"])} bytes of WAL from ${text(completion["from"])}`;
   return `${event["kind"] === "failover" ? "" : `${text(event["kind"])}: `}${text(event["from"], "?")} to ${text(event["to"], "?")}, ${at === undefined ? UNKNOWN : new Date(at).toISOString().slice(0, 19).replace("T", " ")}${took === undefined ? "" : `, in ${formatDuration(took)}`}${given}${lost}`;
 }
 

@@ -164,7 +164,9 @@ describe("tidemark prove", () => {
     expect(code).toBe(75);
     expect(err).toContain("what the stack said lies in proof/logs");
     expect(err).toContain("TM-PROVE-STACK");
-    expect(readdirSync(join(folder, "proof", "logs"))).toEqual(expect.arrayContaining(["up.log", "supervisor.log", "agent-pg1.log", "vault-vault1.log"]));
+    expect(readdirSync(join(folder, "proof", "logs"))).toEqual(
+      expect.arrayContaining(["up.log", "supervisor.log", "agent-pg1.log", "vault-vault1.log"]),
+    );
     expect(left()).toEqual([]);
   });
 

@@ -25,6 +25,7 @@ interface VaultAnswer {
   readonly recoveryPoint?: { readonly flushedLsn?: string };
   readonly gaps?: readonly { readonly from?: { readonly lsn?: string }; readonly to?: { readonly lsn?: string } }[];
   readonly faults?: readonly { readonly code?: string; readonly what?: string }[];
+  readonly archive?: { readonly holes?: readonly { readonly where?: string; readonly start?: string; readonly end?: string }[] };
 }
 
 /** What the prover asks the stack over HTTP. */
@@ -63,7 +64,10 @@ export class StackApi {
       state: status.state ?? "unknown",
       identity: status.identity ?? "",
       ...(flushedLsn === undefined ? {} : { flushedLsn }),
-      gaps: (status.gaps ?? []).map(({ from, to }) => `${from?.lsn ?? "?"} to ${to?.lsn ?? "?"}`),
+      gaps: [
+        ...(status.gaps ?? []).map(({ from, to }) => `${from?.lsn ?? "?"} to ${to?.lsn ?? "?"}`),
+        ...(status.archive?.holes ?? []).map(({ where, start, end }) => `${start ?? "?"} to ${end ?? "?"} (${where ?? "archive"})`),
+      ],
       faults: (status.faults ?? []).map(({ code, what }) => `${code ?? "unknown"}: ${what ?? ""}`),
     };
   }
