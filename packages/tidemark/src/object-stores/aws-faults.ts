@@ -15,8 +15,11 @@ export interface AwsFault {
 
 const MAX_MESSAGE_LENGTH = 300;
 
-/** Longer words are identifiers, signatures or secrets; none of them helps. */
+/** Longer words of a message are identifiers, signatures or secrets; none of them helps. */
 const LONGEST_WORD = 31;
+
+/** The longest name of an error that S3 or KMS has is `ObjectLockConfigurationNotFoundError`; a token is longer than this. */
+const LONGEST_NAME = 39;
 
 const SYSTEM_FAULTS = new Set([
   "ECONNREFUSED",
@@ -76,9 +79,12 @@ export function readAwsFault(error: unknown): AwsFault {
   };
   const status = [given.$metadata?.httpStatusCode, given.$response?.statusCode].find((value) => typeof value === "number");
   const system = typeof given.code === "string" ? given.code : undefined;
-  const code = clean(system !== undefined && status === undefined ? system : typeof given.name === "string" ? given.name : "Error");
+  const code = clean(
+    system !== undefined && status === undefined ? system : typeof given.name === "string" ? given.name : "Error",
+    LONGEST_NAME,
+  );
   const message = typeof given.message === "string" ? given.message : "";
-  const cause = new Error(`${code}${status === undefined ? "" : ` (${status})`}: ${clean(message)}`);
+  const cause = new Error(`${code}${status === undefined ? "" : ` (${status})`}: ${clean(message, LONGEST_WORD)}`);
   return { kind: kindOf(code, status, message), code, status, cause };
 }
 
@@ -99,9 +105,9 @@ function kindOf(code: string, status: number | undefined, message: string): AwsF
 }
 
 /** One line, short, without words that could be a secret. */
-function clean(text: string): string {
+function clean(text: string, longest: number): string {
   return text
     .replaceAll(/[^\x20-\x7e]+/g, " ")
-    .replaceAll(/[^\s"'<>(),;:]+/g, (word) => (word.length > LONGEST_WORD && !/^[A-Z][A-Za-z]+$/.test(word) ? "[…]" : word))
+    .replaceAll(/[^\s"'<>(),;:]+/g, (word) => (word.length > longest ? "[…]" : word))
     .slice(0, MAX_MESSAGE_LENGTH);
 }

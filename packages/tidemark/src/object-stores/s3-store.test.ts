@@ -181,18 +181,20 @@ describe("secrets", () => {
       secretAccessKey: "TEST_SECRET",
       sessionToken: "TEST_TOKEN",
     } as const;
-    behind.proxy.decide = (asked) =>
-      s3Refusal(403, "SignatureDoesNotMatch", `you sent ${JSON.stringify(asked.headers)} and ${SECRET} signed it`);
+    let said = "";
+    behind.proxy.decide = (asked) => s3Refusal(403, "SignatureDoesNotMatch", `${said} ${String(asked.headers.authorization)}`);
     const store = await openS3Store(behind.options({ credentials }), world, "read");
     behind.keep(store);
-    const error: unknown = await store.get("a").catch((caught: unknown) => caught);
-    expect(behind.proxy.asked[0]?.headers["x-amz-security-token"]).toBe(TOKEN);
-    const shown =
-      inspect([error, world.facts, world.lines], { depth: 20, showHidden: true }) +
-      JSON.stringify(error, Object.getOwnPropertyNames(error));
-    expect(shown).toContain("SignatureDoesNotMatch");
-    for (const secret of [SECRET, TOKEN, "Signature="]) expect(shown).not.toContain(secret);
-    expect(shown).not.toMatch(/[0-9a-f]{64}/);
+    for (said of [SECRET, TOKEN, "you sent"]) {
+      const error: unknown = await store.get("a").catch((caught: unknown) => caught);
+      expect(behind.proxy.asked[0]?.headers["x-amz-security-token"]).toBe(TOKEN);
+      const shown =
+        inspect([error, world.facts, world.lines], { depth: 20, showHidden: true }) +
+        JSON.stringify(error, Object.getOwnPropertyNames(error));
+      expect(shown).toContain("SignatureDoesNotMatch");
+      for (const secret of [SECRET, TOKEN, "Signature="]) expect(shown).not.toContain(secret);
+      expect(shown).not.toMatch(/[0-9a-f]{64}/);
+    }
   });
 
   it("are taken from a file in the form of ~/.aws/credentials, which nobody else may read", async () => {
