@@ -109,7 +109,7 @@ function statusCommand(context: CommandContext): Command {
 function timeCommand(context: CommandContext): Command {
   return withWalPlace(new Command("time-to-lsn"))
     .description(
-      "Turns a time into the LSN that ends the last commit at or before it, to recover to with recovery_target_lsn. A recovery_target_time after the last commit would fail.",
+      "Turns a time into the LSN of the last commit at or before it, to recover to with recovery_target_lsn (inclusive). A recovery_target_time after the last commit would fail.",
     )
     .argument("<time>", "such as 2026-03-01T12:00:00Z; without a zone it is UTC")
     .option("--json", "print it as JSON")

@@ -7,7 +7,9 @@ import type { ErrorCode } from "@tidemark/kernel/errors";
 import { formatLsn } from "@tidemark/kernel/lsn";
 import type { AgentStatus, NodeState } from "../cluster/agent-status.ts";
 import type { ArchiveStatus } from "./archive/archive-status.ts";
+import type { CommitFault } from "./commits/commit-tracker.ts";
 import type { SlotWatch } from "./slot-watch.ts";
+import { stored } from "./vault-file.ts";
 import type { Vault } from "./vault.ts";
 import { WalFolder } from "./wal-folder.ts";
 import type { VaultFault, VaultRecoveryPoint, VaultState, VaultStatus } from "./vault-status.ts";
@@ -15,7 +17,7 @@ import type { VaultFault, VaultRecoveryPoint, VaultState, VaultStatus } from "./
 /** What others add to a vault's status, each when it is there. */
 export interface StatusParts {
   readonly slot?: SlotWatch;
-  readonly commits?: () => Pick<VaultRecoveryPoint, "commit" | "commits">;
+  readonly commits?: () => Pick<VaultRecoveryPoint, "commit" | "commits" | "commitsSinceLsn"> & { readonly faults: readonly CommitFault[] };
   readonly archive?: () => ArchiveStatus;
   /** Why those who read the WAL do not work. */
   readonly trouble?: { readonly code: string; readonly what: string; readonly sinceMs: number };
@@ -32,6 +34,7 @@ export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
   const whole = vault.reach.recordEnd();
   const disk = parts.disk?.();
   const archive = parts.archive?.();
+  const { faults: commitFaults, ...commits } = parts.commits?.() ?? { faults: [] };
   const slot = parts.slot?.status;
   const detail = detailOf(vault);
   return {
@@ -53,7 +56,7 @@ export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
             timeline: here.timeline,
             flushedLsn: formatLsn(here.lsn),
             ...(whole === undefined ? {} : { lastWholeRecordLsn: formatLsn(whole.lsn) }),
-            ...parts.commits?.(),
+            ...commits,
           },
         }),
     ...(frontier.serverEnd === 0n ? {} : { serverEndLsn: formatLsn(frontier.serverEnd) }),
@@ -117,6 +120,10 @@ function faultsOf(vault: Vault, parts: StatusParts): VaultFault[] {
     faults.push({ code, part: "slot", what: `${file.identity} is ${status} on the primary`, sinceMs: slot.sinceMs, hint: hintOf(code) });
   }
   return faults;
+}
+
+function describeCommitFault({ code, what, from, to }: CommitFault): VaultFault {
+  return { code, part: "commits", what, range: { from: stored(from), to: stored(to) }, hint: hintOf(code) };
 }
 
 /** Faults and holes of the archive, with their ranges; a recorded gap has its fault already. */

@@ -1,12 +1,15 @@
 // Those who read what the receiver wrote, and what they add to the vault's HTTP and status: serving, commits, archive. A folder
 // that has never met its cluster does not know the size of a segment; they begin once it does. Whatever happens to them, WAL is
 // received and acknowledged all the same.
+import type { SystemIdentifier } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import { sleep } from "@tidemark/kernel/clock";
 import { TidemarkError, assert } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Lsn } from "@tidemark/kernel/lsn";
+import { formatLsn } from "@tidemark/kernel/lsn";
 import type { Random } from "@tidemark/kernel/random";
+import { keepRunning } from "@tidemark/kernel/service";
 import type { FastifyInstance } from "fastify";
 import type { VaultConfig } from "../config/config.ts";
 import { lateObjectStore } from "../object-stores/open-object-store.ts";
@@ -15,7 +18,10 @@ import { DirectSealer } from "./archive/object-sealer.ts";
 import { openArchive } from "./archive/open-archive.ts";
 import type { StatusParts } from "./describe-vault.ts";
 import { openKeyRing } from "./sealing/open-key-ring.ts";
+import { CommitTracker } from "./commits/commit-tracker.ts";
+import { timeMs } from "./commits/commit-point.ts";
 import { VaultShelf } from "./serving/vault-shelf.ts";
+import type { CommitAtTime } from "./serving/wal-routes.ts";
 import { addWalRoutes } from "./serving/wal-routes.ts";
 import type { Vault, VaultEvent } from "./vault.ts";
 import { WalFolder } from "./wal-folder.ts";
@@ -36,19 +42,27 @@ export class VaultReaders {
   readonly #world: ReadersWorld;
   readonly #shelf: VaultShelf;
   #archive: Archive | undefined;
+  #commits: CommitTracker | undefined;
   #trouble: { readonly code: string; readonly what: string; readonly sinceMs: number } | undefined;
 
   constructor(vault: Vault, world: ReadersWorld) {
     this.#vault = vault;
     this.#world = world;
-    this.#shelf = new VaultShelf({ vault, archive: () => this.#archive, archives: world.config.archive.stores.length > 0 });
+    this.#shelf = new VaultShelf({
+      vault,
+      archive: () => this.#archive,
+      archives: world.config.archive.stores.length > 0,
+      timeToLsn: (atMs) => this.#timeToLsn(atMs),
+    });
     vault.onEvent((event) => this.#hear(event));
   }
 
   /** What they add to the status. */
-  get statusParts(): Pick<StatusParts, "archive" | "trouble" | "pushed"> {
+  get statusParts(): Pick<StatusParts, "archive" | "commits" | "trouble" | "pushed"> {
     const archive = this.#archive;
+    const commits = this.#commits;
     return {
+      ...(commits === undefined ? {} : { commits: () => describeCommits(commits) }),
       pushed: () => this.#shelf.faults,
       ...(archive === undefined ? {} : { archive: () => archive.status() }),
       ...(this.#trouble === undefined ? {} : { trouble: this.#trouble }),
@@ -62,7 +76,29 @@ export class VaultReaders {
   /** Runs until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await this.#metCluster(signal);
-    if (this.#world.config.archive.stores.length > 0) await this.#keepArchiving(signal);
+    if (signal.aborted) return;
+    const { clock, logger, config } = this.#world;
+    const { folder, systemIdentifier } = this.#place();
+    const commits = new CommitTracker({ frontier: this.#vault.frontier, folder, systemIdentifier, clock, logger });
+    this.#commits = commits;
+    this.#vault.reach.readBy(commits);
+    const reading = keepRunning(commits, signal, { clock, logger });
+    await Promise.all([reading, config.archive.stores.length > 0 ? this.#keepArchiving(signal) : undefined]);
+  }
+
+  /** Where a time is in the WAL that was received; undefined when no commit that early is known. Rejects with TM-VAULT-UNSURE. */
+  async #timeToLsn(atMs: number): Promise<CommitAtTime | undefined> {
+    const commits = this.#commits;
+    const facts = commits?.facts();
+    if (commits === undefined || facts === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "no commit was read yet");
+    const answer = await commits.timeToLsn(atMs);
+    if (!answer.exact)
+      throw new TidemarkError("TM-VAULT-UNSURE", "the WAL of that time is not in the vault's folder any more: look for it in the archive");
+    const { through } = answer;
+    if (through === undefined) return undefined;
+    const timeline = this.#vault.reach.history.find((step) => through.lsn < step.switchLsn)?.timeline ?? facts.position.timeline;
+    // The beginning of its record: recovery stops right behind it, also when nothing follows (trap 36).
+    return { lsn: formatLsn(through.lsn), timeline, timeMs: timeMs(through), xid: through.xid };
   }
 
   async #keepArchiving(signal: AbortSignal): Promise<void> {
@@ -91,20 +127,27 @@ export class VaultReaders {
 
   async #openArchive(): Promise<Archive> {
     const { config, clock, random, logger } = this.#world;
-    const { segmentBytes, systemIdentifier } = this.#vault.file;
-    assert(segmentBytes !== undefined && systemIdentifier !== undefined, "the vault has met its cluster");
+    const { folder, systemIdentifier } = this.#place();
     const keys = await openKeyRing(config.archive.encryption, this.#world);
     return openArchive({
       systemIdentifier,
-      folder: new WalFolder(this.#vault.options.directory, segmentBytes),
+      folder,
       frontier: this.#vault.frontier,
       stores: config.archive.stores.map(({ name, options }) => ({ name, store: lateObjectStore(options, this.#world) })),
       sealer: new DirectSealer({ keys, zstdLevel: config.archive.compression.level, random }),
       partialEveryMs: config.archive.partialEveryMs,
       keepLocalBytes: config.keepLocalBytes,
+      commitsOf: async (range) => this.#commits?.commitsOf(range),
+      neededFrom: () => this.#commits?.neededFrom(),
       clock,
       logger,
     });
+  }
+
+  #place(): { folder: WalFolder; systemIdentifier: SystemIdentifier } {
+    const { segmentBytes, systemIdentifier } = this.#vault.file;
+    assert(segmentBytes !== undefined && systemIdentifier !== undefined, "the vault has met its cluster");
+    return { folder: new WalFolder(this.#vault.options.directory, segmentBytes), systemIdentifier };
   }
 
   #hear(event: VaultEvent): void {
@@ -127,4 +170,14 @@ export class VaultReaders {
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
   }
+}
+
+function describeCommits(commits: CommitTracker): ReturnType<NonNullable<StatusParts["commits"]>> {
+  const facts = commits.facts();
+  const last = facts?.lastCommit;
+  return {
+    ...(last === undefined ? {} : { commit: { lsn: formatLsn(last.lsn), atMs: timeMs(last), xid: last.xid } }),
+    ...(facts === undefined ? {} : { commits: facts.commits, commitsSinceLsn: formatLsn(facts.since) }),
+    faults: commits.faults,
+  };
 }

@@ -34,8 +34,9 @@ export interface VaultRecoveryPoint {
   readonly lastWholeRecordLsn?: string;
   /** The last commit at or before that. */
   readonly commit?: { readonly lsn: string; readonly atMs: number; readonly xid: number };
-  /** Commits read since the vault's process started. */
+  /** Commits between `commitsSinceLsn` and the recovery point: from there on every one was counted. */
   readonly commits?: number;
+  readonly commitsSinceLsn?: string;
 }
 
 export interface VaultSlotStatus {

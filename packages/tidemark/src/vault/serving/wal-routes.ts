@@ -28,7 +28,7 @@ const ARCHIVE_LOOK_MS = 250;
 
 /** The last commit at or before a time. */
 export interface CommitAtTime {
-  /** Its end: as recovery_target_lsn it includes the commit. */
+  /** The beginning of its record: recovery_target_lsn with inclusive recovery ends right behind it, also when nothing follows. */
   readonly lsn: string;
   readonly timeline: number;
   readonly timeMs: number;
