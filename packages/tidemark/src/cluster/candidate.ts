@@ -47,9 +47,8 @@ export function choose(state: FailoverState, settings: DecisionSettings): Choice
     if (completion !== undefined) return completion;
     if (!heardAll) return { kind: "wait" };
     if (state.acceptance !== undefined) return { kind: "give-up-some", candidate: standby(best, best.end) };
-    return incumbent(
-      `no candidate has the WAL up to ${top.end}: ${Object.values(state.notCompleted).join("; ") || `${top.node} cannot give it`}`,
-    );
+    const why = Object.values(state.notCompleted).map((failed) => `${completionKey(failed.node, failed.from)}: ${failed.why}`);
+    return incumbent(`no candidate has the WAL up to ${top.end}: ${why.join("; ") || `${top.node} cannot give it`}`);
   }
   if (!heardAll) return { kind: "wait" };
   if (best === undefined) return incumbent("no other node can be promoted");

@@ -289,10 +289,8 @@ const promoteFailed: Handler<"promote-failed"> = (state, input, settings) => {
 /** Another vault, another candidate, and where there is none, the incumbent (R8) or what an operator accepted. */
 const notCompleted: Handler<"not-completed"> = (state, input, settings) => {
   if (!isOurCompletion(state, input)) return stay(state);
-  const failed = {
-    ...state.notCompleted,
-    [completionKey(input.node, input.from)]: `${completionKey(input.node, input.from)}: ${input.why}`,
-  };
+  const { node, from, why } = input;
+  const failed = { ...state.notCompleted, [completionKey(node, from)]: { node, from, why } };
   return weigh({ ...state, notCompleted: failed }, settings);
 };
 
@@ -333,7 +331,10 @@ const tryAgain: Handler<"timer"> = (state, input, settings) => {
   if (input.token !== claimEpoch(state)) return stay(state);
   if (input.name === "lease") return stay(leaseOver(state));
   if (input.name !== "retry") return stay(state);
-  const again = beginRevoking(state, settings);
+  // A candidate that was not completed is asked anew: its agent may be another one by now, which has not seen it settle.
+  const failed = new Set(Object.values(state.notCompleted).map(({ node }) => node));
+  const votes = Object.fromEntries(Object.entries(state.votes).filter(([node]) => !failed.has(node)));
+  const again = beginRevoking({ ...state, votes }, settings);
   // Where all have voted nobody is asked, and nothing would come of waiting.
   const weighed = weigh(again.state, settings);
   return stay(weighed.state, ...again.effects, ...weighed.effects);

@@ -65,6 +65,12 @@ export interface Completion {
   readonly timeline: Timeline;
 }
 
+export interface FailedCompletion {
+  readonly node: string;
+  readonly from: string;
+  readonly why: string;
+}
+
 export function completionKey(node: string, from: string): string {
   return `${node} from ${from}`;
 }
@@ -78,8 +84,8 @@ export interface FailoverState {
   readonly votes: Readonly<Record<string, Vote>>;
   /** Nodes that said no or did not answer, with the reason. */
   readonly refusals: Readonly<Record<string, string>>;
-  /** Completions that failed since everybody was last asked, by {@link completionKey}, with the reason. */
-  readonly notCompleted: Readonly<Record<string, string>>;
+  /** Completions that failed since everybody was last asked, by {@link completionKey}. */
+  readonly notCompleted: Readonly<Record<string, FailedCompletion>>;
   readonly waitOver: boolean;
   /** The incumbent is stopped, or its lease is over. */
   readonly fenced: boolean;

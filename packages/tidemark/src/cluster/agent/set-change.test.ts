@@ -4,7 +4,7 @@ import type { MemberStatus } from "../agent-status.ts";
 import type { SynchronousSet } from "../cluster-record.ts";
 import type { PostgresNode } from "./postgres-node.ts";
 import { standbyNames } from "./postgresql-settings.ts";
-import { settleSet } from "./set-change.ts";
+import { endBeforeHeader, settleSet } from "./set-change.ts";
 
 const setOf = (required: number, ...names: string[]): SynchronousSet => ({
   required,
@@ -41,7 +41,7 @@ class SlowlyToldPrimary {
   get node(): PostgresNode {
     const database = {
       ask: (sql: string): Promise<object[]> => {
-        if (sql.includes("insert_lsn")) return Promise.resolve([{ lsn: lsn(this.insert) }]);
+        if (sql.includes("insert_lsn")) return Promise.resolve([{ lsn: lsn(this.insert), segment: "16777216" }]);
         if (sql.includes("pg_terminate_backend")) return Promise.resolve([...this.#pids.values()].map((pid) => ({ pid })));
         return Promise.resolve([{ names: standbyNames(this.#told) }]);
       },
@@ -110,5 +110,14 @@ describe("a change of the synchronous set (R1)", () => {
     });
     await settles(primary, { from: [setOf(1, "s")], to: { members: [], required: 1 } });
     expect(read).toBe(true);
+  });
+
+  test("does not wait for the header of a page that no record is on yet: an idle primary flushes none", () => {
+    const segment = 16_777_216n;
+    expect(endBeforeHeader(0x3000028n, segment)).toBe(0x3000000n);
+    expect(endBeforeHeader(0x3002018n, segment)).toBe(0x3002000n);
+    // Ends of records: sixteen bytes of one that goes over to the page, and one on a segment's first page.
+    expect(endBeforeHeader(0x3002028n, segment)).toBe(0x3002028n);
+    expect(endBeforeHeader(0x3000030n, segment)).toBe(0x3000030n);
   });
 });

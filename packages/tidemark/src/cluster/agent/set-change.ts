@@ -14,6 +14,10 @@ import { standbyNames } from "./postgresql-settings.ts";
 const CHANGE_TIMEOUT_MS = 5_000;
 const LOOK_MS = 4;
 const ASK_MS = 2_000;
+/** Of WAL: a page, its header, and the header of a segment's first page. */
+const PAGE_BYTES = 8_192n;
+const SHORT_HEADER_BYTES = 24n;
+const LONG_HEADER_BYTES = 40n;
 
 /**
  * Makes PostgreSQL acknowledge by `to` and resolves when that is proven and everything acknowledged before satisfies it.
@@ -122,10 +126,24 @@ async function reconnectWhereCountChanged(
   return new Set(rows.map((row) => row.pid));
 }
 
+/** Where the last record that was inserted ends. */
 async function insertPosition(node: PostgresNode): Promise<bigint> {
-  const [row] = await node.database.ask<{ lsn: string }>("SELECT pg_current_wal_insert_lsn()::text AS lsn", [], ASK_MS);
-  if (row === undefined) throw new TidemarkError("TM-CLUSTER-NOT-READY", "PostgreSQL named no position");
-  return parseLsn(row.lsn);
+  const [row] = await node.database.ask<{ lsn: string; segment: string }>(
+    "SELECT pg_current_wal_insert_lsn()::text AS lsn, (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size') AS segment",
+    [],
+    ASK_MS,
+  );
+  return endBeforeHeader(parseLsn(row?.lsn ?? "0/0"), BigInt(row?.segment ?? 0));
+}
+
+/**
+ * At the beginning of a page PostgreSQL states the insert position behind the page's header, which nobody flushes before a record follows: an
+ * idle primary would be waited for in vain. No record ends within a header. Source: XLogBytePosToRecPtr in xlog.c.
+ */
+export function endBeforeHeader(position: bigint, segmentBytes: bigint): bigint {
+  const onPage = position % PAGE_BYTES;
+  const header = position % segmentBytes === onPage ? LONG_HEADER_BYTES : SHORT_HEADER_BYTES;
+  return onPage === header ? position - header : position;
 }
 
 async function replication(node: PostgresNode): Promise<readonly MemberStatus[]> {

@@ -1,4 +1,4 @@
-// A role as a process of its own, for tests: `role-process.ts <control|agent> <config.json> [node]`. Logs JSON lines to
+// A role as a process of its own, for tests: `role-process.ts <control|agent|vault> <config.json> [node or vault]`. Logs JSON lines to
 // standard error; ends cleanly on SIGTERM.
 import { readFileSync } from "node:fs";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
@@ -6,6 +6,7 @@ import { systemRandom } from "@tidemark/kernel/platform/system-random";
 import { pino } from "pino";
 import type { Config } from "../../config/config.ts";
 import { runControlRole } from "../../control/control-role.ts";
+import { runVaultRole } from "../../vault/vault-role.ts";
 import { runAgentRole } from "../agent/agent-role.ts";
 
 const [role, configFile, node] = process.argv.slice(2);
@@ -16,6 +17,7 @@ const logger = pino({ base: { role: `${role ?? ""}${node ?? ""}` } }, pino.desti
 const shared = { config, logger, clock: systemClock, random: systemRandom, signal: stop.signal, onReady: () => process.send?.("ready") };
 try {
   if (role === "control") await runControlRole(shared);
+  else if (role === "vault") await runVaultRole({ ...shared, vault: node ?? "" });
   else await runAgentRole({ ...shared, node: node ?? "" });
   process.exit(0);
 } catch (error) {
