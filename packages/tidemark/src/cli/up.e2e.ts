@@ -1,7 +1,7 @@
 // `up`, `status`, `logs` and `down` as processes, with the real roles and a real PostgreSQL.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, chown, cp, lstat, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -177,7 +177,7 @@ describe("tidemark up", () => {
     expect((await tidemark("audit", "verify")).code === 0 || (await tidemark("audit", "verify")).err.includes("ENOENT")).toBe(true);
   });
 
-  it("stops in order on Ctrl-C and ends with 0", async () => {
+  it("stops in order on Ctrl-C, the vault with all WAL, and ends with 0", async () => {
     const child = spawn(process.execPath, [...NODE, "up"], {
       cwd: folder,
       stdio: ["ignore", "pipe", "inherit"],
@@ -198,6 +198,11 @@ describe("tidemark up", () => {
     expect(stops[0]).toBe("gateway");
     expect(stops.slice(-2)).toEqual(["vault-vault1", "control"]);
     expect(stops).toHaveLength(5);
+    // The vault received until PostgreSQL had ended: it has the shutdown checkpoint too, byte for byte.
+    const wal = join(folder, ".tidemark", "vaults", "orders-vault1", "wal");
+    const partial = (await readdir(wal)).find((name) => name.endsWith(".partial")) ?? "";
+    const written = await readFile(join(folder, ".tidemark", "data", "pg1", "pg_wal", partial.replace(".partial", "")));
+    expect((await readFile(join(wal, partial))).equals(written)).toBe(true);
   });
 
   it("leaves nothing running when a role cannot start at all, and says why", async () => {

@@ -28,7 +28,7 @@ export interface RolePlan {
 const GATEWAY_STOP_MS = 15_000;
 /** A fast shutdown makes a checkpoint. */
 const AGENT_STOP_MS = 60_000;
-/** The growing segment goes to the object stores once more. */
+/** What is under way to an object store may end. */
 const VAULT_STOP_MS = 30_000;
 const CONTROL_STOP_MS = 10_000;
 
