@@ -27,7 +27,7 @@ export interface S3StoreOptions {
     | { readonly kind: "aws:kms"; readonly keyId?: string; readonly bucketKey?: boolean };
   /** Larger objects go up in parts. Default {@link MULTIPART_ABOVE_BYTES}. */
   readonly multipartAboveBytes?: number;
-  /** One attempt of one request, its answer's body included. Default {@link REQUEST_TIMEOUT_MS}. */
+  /** One attempt of one request, until its answer begins. Default {@link REQUEST_TIMEOUT_MS}. */
   readonly requestTimeoutMs?: number;
   /** Attempts of one request, the first included. Default {@link REQUEST_ATTEMPTS}. */
   readonly attempts?: number;
@@ -49,8 +49,11 @@ export const PART_BYTES = 16 * 1_048_576;
 /** Parts of one object that are under way at a time. */
 export const PARTS_AT_ONCE = 3;
 
-/** One attempt of one request, in milliseconds: a part at 4.5 Mbit/s. */
-export const REQUEST_TIMEOUT_MS = 30_000;
+/** One attempt of one request until its answer begins, in milliseconds: {@link MULTIPART_ABOVE_BYTES} at 4.5 Mbit/s. */
+export const REQUEST_TIMEOUT_MS = 60_000;
+
+/** A connection on which nothing moves is given up after so long, in milliseconds; or after the request's time, if that is shorter. */
+export const IDLE_TIMEOUT_MS = 20_000;
 
 /** Connecting, in milliseconds. */
 export const CONNECT_TIMEOUT_MS = 5_000;

@@ -10,6 +10,8 @@ export interface BodyOrder {
   readonly announced: number | undefined;
   readonly maxBytes: number;
   readonly signal: AbortSignal;
+  /** Told with every piece that comes. */
+  readonly moving: () => void;
 }
 
 /** The body of an answer as a whole. Rejects with TM-OBJECT-TOO-LARGE, with TM-OBJECT-STORE-FAULT when it is not as long as was announced, or as the stream does. */
@@ -29,6 +31,7 @@ export async function readBody(body: Readable, order: BodyOrder): Promise<Uint8A
       if (whole === undefined) chunks.push(chunk);
       else whole.set(chunk, bytes);
       bytes += chunk.length;
+      order.moving();
     }
     if (announced !== undefined && bytes !== announced)
       throw new TidemarkError("TM-OBJECT-STORE-FAULT", `could not ${order.attempt}: ${bytes} bytes came, ${announced} were announced`);

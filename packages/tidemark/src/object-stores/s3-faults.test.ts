@@ -86,6 +86,16 @@ describe("faults of the store (proxy in front of s3rver)", () => {
     }
   });
 
+  it("gives a body that takes longer than a request may, as long as it moves", async () => {
+    const store = await behind.open({ attempts: 1, requestTimeoutMs: 200 });
+    const body = randomBytes(40_000);
+    behind.proxy.decide = () => ({ status: 200, headers: { "content-length": String(body.length) }, body, pieceEveryMs: 100 });
+    const beganMs = performance.now();
+    expect(Buffer.compare(await store.get("a"), body)).toBe(0);
+    // One attempt with its pause has 2.2 s.
+    expect(performance.now() - beganMs).toBeGreaterThan(2_500);
+  });
+
   it("holds no memory for a size that was only announced", async () => {
     const store = await behind.open({ attempts: 1, requestTimeoutMs: 200 });
     behind.proxy.decide = () => ({ status: 200, headers: { "content-length": String(2 ** 40) }, body: Buffer.alloc(400), cut: "stall" });

@@ -1,10 +1,11 @@
 // One request to S3: with a time by which it has ended in any case, and its errors translated. The SDK tries again what
 // failed, a bounded number of times; longer patience is the caller's.
 import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
+import type { Timer } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { awsCredentials } from "./aws-credentials.ts";
 import { endpointProblem } from "./aws-endpoint.ts";
-import { CONNECT_TIMEOUT_MS, REQUEST_ATTEMPTS, REQUEST_TIMEOUT_MS, type S3StoreOptions } from "./object-store-options.ts";
+import { CONNECT_TIMEOUT_MS, IDLE_TIMEOUT_MS, REQUEST_ATTEMPTS, REQUEST_TIMEOUT_MS, type S3StoreOptions } from "./object-store-options.ts";
 import type { ObjectStoreWorld } from "./object-store-world.ts";
 import { s3Error } from "./s3-errors.ts";
 
@@ -13,6 +14,12 @@ const MAX_CONNECTIONS = 16;
 
 /** For the SDK's pauses between its attempts, for each of them, in milliseconds. */
 const PAUSE_MS = 2_000;
+
+/** What the SDK says to a log is cut to so many characters. */
+const MAX_LOG_LENGTH = 300;
+
+/** A timer is not set anew for each piece of a body, in milliseconds. */
+const MOVING_EVERY_MS = 100;
 
 export class S3Requests {
   readonly client: S3Client;
@@ -28,18 +35,34 @@ export class S3Requests {
     this.client = new S3Client(clientConfig(options, world, { attempts, timeoutMs }));
   }
 
-  /** Runs `work` with a signal that aborts with the caller's, or when its time is over (TM-OBJECT-STORE-AWAY). */
-  async run<T>(attempt: string, signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` with a signal that aborts with the caller's, or when its time is over (TM-OBJECT-STORE-AWAY). Its time begins
+   * anew when it says `moving`: a large body takes as long as it takes.
+   */
+  async run<T>(
+    attempt: string,
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal, moving: () => void) => Promise<T>,
+  ): Promise<T> {
     signal?.throwIfAborted();
     const ending = new AbortController();
     const late = new TidemarkError("TM-OBJECT-STORE-AWAY", `could not ${attempt}: not done after ${this.#budgetMs} ms`, {
       details: { reason: "timeout" },
     });
-    const timer = this.#world.clock.setTimer(this.#budgetMs, () => ending.abort(late), { keepAlive: false });
+    const { clock } = this.#world;
+    const arm = (): Timer => clock.setTimer(this.#budgetMs, () => ending.abort(late), { keepAlive: false });
+    let timer = arm();
+    let armedMs = clock.monotonicMs();
+    const moving = (): void => {
+      if (clock.monotonicMs() - armedMs < MOVING_EVERY_MS) return;
+      timer.clear();
+      timer = arm();
+      armedMs = clock.monotonicMs();
+    };
     const onAbort = (): void => ending.abort(signal?.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      return await work(ending.signal);
+      return await work(ending.signal, moving);
     } catch (error) {
       if (ending.signal.aborted) throw ending.signal.reason;
       throw s3Error(error, attempt);
@@ -73,7 +96,16 @@ function clientConfig(options: S3StoreOptions, world: ObjectStoreWorld, limits: 
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: limits.timeoutMs,
       throwOnRequestTimeout: true,
-      socketTimeout: limits.timeoutMs,
+      // Its own words go to the console otherwise.
+      logger: {
+        trace: () => undefined,
+        debug: () => undefined,
+        info: () => undefined,
+        warn: (...words: unknown[]) => world.logger.warn({ sdk: words.join(" ").slice(0, MAX_LOG_LENGTH) }, "the AWS SDK warns"),
+        error: (...words: unknown[]) =>
+          world.logger.error({ sdk: words.join(" ").slice(0, MAX_LOG_LENGTH) }, "the AWS SDK reports an error"),
+      },
+      socketTimeout: Math.min(limits.timeoutMs, IDLE_TIMEOUT_MS),
       httpAgent: { keepAlive: true, maxSockets: MAX_CONNECTIONS },
       httpsAgent: { keepAlive: true, maxSockets: MAX_CONNECTIONS },
     },

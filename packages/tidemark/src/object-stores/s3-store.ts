@@ -130,13 +130,13 @@ class S3Store implements ObjectStore {
       return new Uint8Array(0);
     }
     try {
-      return await this.#requests.run(attempt, options.signal, async (abortSignal) => {
+      return await this.#requests.run(attempt, options.signal, async (abortSignal, moving) => {
         const input = { ...this.#target(key), ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }) };
         const answer = await this.#requests.client.send(new GetObjectCommand(input), { abortSignal });
         // A store that passes over the range would give other bytes than were asked for.
         if (range !== undefined && answer.ContentRange?.startsWith(`bytes ${range.start}-`) !== true)
           throw new TidemarkError("TM-OBJECT-STORE-FAULT", `could not ${attempt}: asked for a range, it gave another or none`);
-        return readBody(answer.Body as Readable, { attempt, announced: answer.ContentLength, maxBytes, signal: abortSignal });
+        return readBody(answer.Body as Readable, { attempt, announced: answer.ContentLength, maxBytes, signal: abortSignal, moving });
       });
     } catch (error) {
       if (range !== undefined && error instanceof TidemarkError && error.details["status"] === 416) return new Uint8Array(0);

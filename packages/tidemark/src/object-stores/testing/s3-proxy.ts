@@ -23,6 +23,8 @@ export type Fate =
       readonly headers?: Readonly<Record<string, string>>;
       readonly body?: string | Buffer;
       readonly cut?: "reset" | "stall";
+      /** Sends the body in pieces of 1,000 bytes, one each so many milliseconds. */
+      readonly pieceEveryMs?: number;
     }
   /** Forwarded, with these headers put over those of the answer. */
   | { readonly forwardWith: Readonly<Record<string, string>> };
@@ -93,6 +95,16 @@ export async function startS3Proxy(targetPort: number): Promise<S3Proxy> {
 
 function answer(outgoing: ServerResponse, fate: Extract<Fate, { status: number }>): void {
   outgoing.writeHead(fate.status, fate.headers);
+  if (fate.pieceEveryMs !== undefined) {
+    const body = Buffer.from(fate.body ?? "");
+    let at = 0;
+    const sending = setInterval(() => {
+      if (at >= body.length) outgoing.end();
+      else outgoing.write(body.subarray(at, (at += 1_000)));
+      if (outgoing.writableEnded || outgoing.destroyed) clearInterval(sending);
+    }, fate.pieceEveryMs);
+    return;
+  }
   if (fate.cut === undefined) return void outgoing.end(fate.body);
   outgoing.write(fate.body ?? "", () => {
     if (fate.cut === "reset") outgoing.destroy();
