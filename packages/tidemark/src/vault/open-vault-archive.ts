@@ -1,7 +1,9 @@
 // A vault's archive as its configuration says it.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { assert } from "@tidemark/kernel/errors";
+import type { Lsn } from "@tidemark/kernel/lsn";
 import type { VaultConfig } from "../config/config.ts";
 import { lateObjectStore } from "../object-stores/open-object-store.ts";
 import type { Archive } from "./archive/archive.ts";
@@ -11,6 +13,7 @@ import { DirectSealer } from "./archive/object-sealer.ts";
 import { CATALOGUE_FILE, openArchive } from "./archive/open-archive.ts";
 import { makeKeyFile } from "./sealing/local-key.ts";
 import { openKeyRing } from "./sealing/open-key-ring.ts";
+import { segmentCheck } from "./serving/segment-check.ts";
 import type { Vault } from "./vault.ts";
 import { WalFolder } from "./wal-folder.ts";
 
@@ -38,8 +41,11 @@ export async function openVaultArchive({ vault, config, environment, ...more }: 
     const keys = await openKeyRing(encryption, { clock, random, environment });
     return new DirectSealer({ keys, zstdLevel: compression.level, random });
   };
+  const check = segmentCheck(() => setImmediate());
   return openArchive({
     systemIdentifier,
+    damageOf: (bytes, { timeline, start }) =>
+      check(bytes, { timeline, start, upTo: (start + BigInt(segmentBytes)) as Lsn, systemIdentifier }),
     folder: new WalFolder(directory, segmentBytes),
     frontier: vault.frontier,
     stores: stores.map(({ name, options }) => ({ name, store: lateObjectStore(options, { clock, random, logger, environment }) })),

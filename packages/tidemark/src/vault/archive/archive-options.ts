@@ -69,6 +69,8 @@ export interface ArchiveOptions {
   readonly neededFrom?: () => Lsn | undefined;
   /** Tries to have a segment received again that is damaged or gone and not archived; whether that was begun. */
   readonly receiveAgain?: (place: SegmentPlace) => Promise<boolean>;
+  /** What is wrong with a segment as WAL, by its pages and records; undefined: nothing. Without it nothing is ever found wrong so. */
+  readonly damageOf?: (bytes: Uint8Array, place: SegmentPlace) => Promise<string | undefined>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly step?: (step: ArchiveStep) => void;

@@ -66,12 +66,11 @@ export interface OpenedCatalogueFile {
  * format, system or segment size, TM-VAULT-CATALOGUE-AWAY when the disk does not let it. Never throws for damage.
  */
 export function openCatalogueFile(path: string, facts: CatalogueFacts, clock: Clock): OpenedCatalogueFile {
-  if (existsSync(path) && statSync(path).size > 0) {
-    const opened = attempt(() => openChecked(path, facts));
-    if (opened instanceof CatalogueFile) return { file: opened, putAside: undefined };
-    return { file: begin(path, facts), putAside: { path: putAside(path, clock), why: opened.damage } };
-  }
-  return { file: begin(path, facts), putAside: undefined };
+  if (!existsSync(path) || statSync(path).size === 0) return { file: begin(path, facts), putAside: undefined };
+  const opened = attempt(() => openChecked(path, facts));
+  if (opened instanceof CatalogueFile) return { file: opened, putAside: undefined };
+  const aside = { path: putAside(path, clock), why: opened.damage };
+  return { file: begin(path, facts), putAside: aside };
 }
 
 /** Renames a damaged file and what belongs to it; returns its new name. */

@@ -207,13 +207,20 @@ export class Catalogue {
     return this.#file.rows(sql, store, BigInt(most)).map(toSegment);
   }
 
-  /** The oldest sealed segments here, each with whether every one of `stores` has it whole and read again. */
+  /** The oldest sealed segments here, each with whether every one of `stores` has these very bytes whole, read again. */
   oldestSegments(stores: readonly string[], most: number): (LocalSegment & { readonly archived: boolean })[] {
     const oldest = this.#file.rows("SELECT * FROM segment ORDER BY timeline, start LIMIT ?", BigInt(most)).map(toSegment);
     return oldest.map((segment) => ({
       ...segment,
-      archived: stores.every((store) => this.objectsAt(store, segment).some(({ kind, checkTurn }) => kind === "segment" && checkTurn > 0)),
+      archived: segment.sha256 !== undefined && stores.every((store) => this.hasWhole(store, segment)),
     }));
+  }
+
+  /** Whether the store has the segment whole, read again, and with the bytes that are here if these are known. */
+  hasWhole(store: string, place: { timeline: Timeline; start: Lsn }): boolean {
+    const here = this.segment(place)?.sha256;
+    const whole = this.objectsAt(store, place).filter(({ kind, checkTurn }) => kind === "segment" && checkTurn > 0);
+    return whole.some(({ rawSha256 }) => here === undefined || here === rawSha256);
   }
 
   nextSegmentToCheck(): LocalSegment | undefined {

@@ -2,7 +2,7 @@
  * Keeps the sealed segments of the vault's folder as they were: knows which are there, records their digests, reads them
  * again in turn, fetches what is damaged or gone from the archive, and lets those go that are archived everywhere.
  */
-import { link, mkdir, open, rename, unlink } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sleep } from "@tidemark/kernel/clock";
 import { hasCode, TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
@@ -37,6 +37,7 @@ export interface LocalKeeperParts {
   readonly keepLocalBytes: number;
   readonly neededFrom: (() => Lsn | undefined) | undefined;
   readonly receiveAgain: ((place: SegmentPlace) => Promise<boolean>) | undefined;
+  readonly damageOf: ((bytes: Uint8Array, place: SegmentPlace) => Promise<string | undefined>) | undefined;
   /** The bytes of a segment from whichever store gives it whole; undefined when none has it. */
   readonly fetchWhole: (place: SegmentPlace) => Promise<Uint8Array | undefined>;
   /** Whether a store is being filled: what it reads it digests, so the keeper need not. */
@@ -198,11 +199,28 @@ export class LocalKeeper {
     const next = book.catalogue.nextSegmentToDigest();
     if (next === undefined || !this.isUsable(next)) return false;
     return this.#guarded(next, async (path) => {
-      const expected = this.#archivedDigest(next);
       const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
-      if (expected !== undefined && expected !== sha256) throw changed(path, expected, sha256);
+      await this.#compareWithArchive(next, { path, sha256 });
       book.segmentHere(next, sha256);
     });
+  }
+
+  /**
+   * What archived objects say that the bytes are, where nothing is recorded here: after the catalogue was lost, damage since
+   * then is still found. Other bytes that are whole WAL are no damage but a name that was taken (trap 10): the object
+   * counts no more, and the archiver keeps both.
+   */
+  async #compareWithArchive(place: SegmentPlace, here: { path: string; sha256: string }): Promise<void> {
+    const { book, damageOf } = this.#parts;
+    const others = book.stores
+      .flatMap((store) => book.catalogue.objectsAt(store, place))
+      .filter(({ kind, rawSha256 }) => kind === "segment" && rawSha256 !== here.sha256);
+    const [other] = others;
+    if (other === undefined) return;
+    if (damageOf !== undefined && (await damageOf(await readFile(here.path), place)) !== undefined)
+      throw changed(here.path, other.rawSha256, here.sha256);
+    for (const object of others) book.gone(object);
+    this.#parts.onNew();
   }
 
   async #checkOne(): Promise<void> {
@@ -216,13 +234,6 @@ export class LocalKeeper {
       this.#checked++;
       this.#mended(next);
     });
-  }
-
-  /** What archived objects say that the segment's bytes are: after the catalogue was lost, damage since then is still found. */
-  #archivedDigest(place: SegmentPlace): string | undefined {
-    const { book } = this.#parts;
-    const whole = book.stores.flatMap((store) => book.catalogue.objectsAt(store, place)).filter(({ kind }) => kind === "segment");
-    return whole[0]?.rawSha256;
   }
 
   async #guarded(place: SegmentPlace, work: (path: string) => Promise<void>): Promise<boolean> {

@@ -144,7 +144,10 @@ class RunningArchive implements Archive {
     const target = this.#local.growing();
     const keys = this.#keys();
     const done = (store: string): boolean => {
-      const inTime = book.catalogue.storeKnown(store) && book.catalogue.segmentsNotIn(store, 1).length === 0;
+      const inTime =
+        book.catalogue.storeKnown(store) &&
+        book.catalogue.segmentsNotIn(store, 1).length === 0 &&
+        book.catalogue.figures(store).unverified === 0;
       const histories = keeper.histories.every((timeline) => book.catalogue.object(store, keys.history(timeline)) !== undefined);
       const grown =
         target === undefined || book.catalogue.objectsAt(store, target).some(({ end, checkTurn }) => checkTurn > 0 && end >= target.end);
@@ -250,6 +253,7 @@ class RunningArchive implements Archive {
       keepLocalBytes: this.#options.keepLocalBytes,
       neededFrom: this.#options.neededFrom,
       receiveAgain: this.#options.receiveAgain,
+      damageOf: this.#options.damageOf,
       fetchWhole: (place) => reader.whole(place, this.#closing.signal),
       isReading: () => archivers.some(({ state }) => state === "archiving"),
       onNew: () => {

@@ -177,7 +177,21 @@ export class StoreListing {
     this.#checkLabel(key, header.facts);
     if (objectBytes !== facts.bytes)
       throw new TidemarkError("TM-SEAL-TRUNCATED", `${facts.key} has ${facts.bytes} bytes, its header says ${objectBytes}`);
+    if (key.kind === "segment" && !this.#mayBeOurs(key, header.rawSha256)) return;
     this.#take(this.#row(key, facts, header, undefined));
+  }
+
+  /**
+   * Other bytes than those here: either these are damaged since the catalogue was lost, or the name was taken by other WAL
+   * (trap 10). The keeper judges the segment here anew; what was judged a conflict already stays one.
+   */
+  #mayBeOurs(place: SegmentPlace, rawSha256: string): boolean {
+    const { book, name } = this.#parts;
+    const here = book.catalogue.segment(place);
+    if (here?.sha256 === undefined || here.sha256 === rawSha256) return true;
+    if (book.catalogue.objectsAt(name, place).some(({ kind }) => kind === "conflict")) return false;
+    book.catalogue.putSegment({ ...here, sha256: undefined });
+    return true;
   }
 
   /** Unless it was archived meanwhile by ourselves, which says more. */

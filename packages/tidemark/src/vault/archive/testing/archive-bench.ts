@@ -67,6 +67,15 @@ export class ArchiveBench {
     return bench;
   }
 
+  /** The bench that another process made. */
+  static at(root: string): ArchiveBench {
+    return new ArchiveBench(root);
+  }
+
+  get root(): string {
+    return this.#root;
+  }
+
   /** A folder for a store. */
   path(name: string): string {
     return join(this.#root, name);
