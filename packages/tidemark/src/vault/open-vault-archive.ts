@@ -34,10 +34,11 @@ export async function openVaultArchive({ vault, config, environment, ...more }: 
   const { segmentBytes, systemIdentifier } = vault.file;
   assert(segmentBytes !== undefined && systemIdentifier !== undefined, "the vault has met its cluster");
   const { stores, encryption, compression, partialEveryMs } = config.archive;
+  // A vault that never archived makes its key, before there is a catalogue. Later an absent key is a lost one, and another
+  // would hide that.
   const isNew = !existsSync(join(directory, CATALOGUE_FILE));
+  if (isNew && encryption !== "none" && encryption.key.kind === "file") await makeKeyFile(encryption.key.file, random);
   const openSealer = async (): Promise<DirectSealer> => {
-    // A vault that never archived makes its key. Later an absent key is a lost one, and another would hide that.
-    if (isNew && encryption !== "none" && encryption.key.kind === "file") await makeKeyFile(encryption.key.file, random);
     const keys = await openKeyRing(encryption, { clock, random, environment });
     return new DirectSealer({ keys, zstdLevel: compression.level, random });
   };

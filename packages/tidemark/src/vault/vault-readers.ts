@@ -12,14 +12,11 @@ import type { Random } from "@tidemark/kernel/random";
 import { keepRunning } from "@tidemark/kernel/service";
 import type { FastifyInstance } from "fastify";
 import type { VaultConfig } from "../config/config.ts";
-import { lateObjectStore } from "../object-stores/open-object-store.ts";
 import type { Archive } from "./archive/archive.ts";
-import { DirectSealer } from "./archive/object-sealer.ts";
-import { openArchive } from "./archive/open-archive.ts";
 import type { StatusParts } from "./describe-vault.ts";
-import { openKeyRing } from "./sealing/open-key-ring.ts";
 import { CommitTracker } from "./commits/commit-tracker.ts";
 import { timeMs } from "./commits/commit-point.ts";
+import { openVaultArchive } from "./open-vault-archive.ts";
 import { VaultShelf } from "./serving/vault-shelf.ts";
 import type { CommitAtTime } from "./serving/wal-routes.ts";
 import { addWalRoutes } from "./serving/wal-routes.ts";
@@ -125,22 +122,13 @@ export class VaultReaders {
     this.#archive = undefined;
   }
 
-  async #openArchive(): Promise<Archive> {
-    const { config, clock, random, logger } = this.#world;
-    const { folder, systemIdentifier } = this.#place();
-    const keys = await openKeyRing(config.archive.encryption, this.#world);
-    return openArchive({
-      systemIdentifier,
-      folder,
-      frontier: this.#vault.frontier,
-      stores: config.archive.stores.map(({ name, options }) => ({ name, store: lateObjectStore(options, this.#world) })),
-      sealer: new DirectSealer({ keys, zstdLevel: config.archive.compression.level, random }),
-      partialEveryMs: config.archive.partialEveryMs,
-      keepLocalBytes: config.keepLocalBytes,
+  #openArchive(): Promise<Archive> {
+    return openVaultArchive({
+      vault: this.#vault,
+      config: this.#world.config,
+      environment: this.#world.environment,
       commitsOf: async (range) => this.#commits?.commitsOf(range),
       neededFrom: () => this.#commits?.neededFrom(),
-      clock,
-      logger,
     });
   }
 

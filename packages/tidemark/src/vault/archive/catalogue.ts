@@ -216,11 +216,12 @@ export class Catalogue {
     }));
   }
 
-  /** Whether the store has the segment whole, read again, and with the bytes that are here if these are known. */
+  /** Whether the store has the segment whole, read again, and with the bytes that are here; false while these are not known. */
   hasWhole(store: string, place: { timeline: Timeline; start: Lsn }): boolean {
-    const here = this.segment(place)?.sha256;
+    const here = this.segment(place);
+    if (here !== undefined && here.sha256 === undefined) return false;
     const whole = this.objectsAt(store, place).filter(({ kind, checkTurn }) => kind === "segment" && checkTurn > 0);
-    return whole.some(({ rawSha256 }) => here === undefined || here === rawSha256);
+    return whole.some(({ rawSha256 }) => here === undefined || here.sha256 === rawSha256);
   }
 
   nextSegmentToCheck(): LocalSegment | undefined {

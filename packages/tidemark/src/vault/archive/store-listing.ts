@@ -186,10 +186,10 @@ export class StoreListing {
    * (trap 10). The keeper judges the segment here anew; what was judged a conflict already stays one.
    */
   #mayBeOurs(place: SegmentPlace, rawSha256: string): boolean {
-    const { book, name } = this.#parts;
+    const { book, name, keys } = this.#parts;
     const here = book.catalogue.segment(place);
     if (here?.sha256 === undefined || here.sha256 === rawSha256) return true;
-    if (book.catalogue.objectsAt(name, place).some(({ kind }) => kind === "conflict")) return false;
+    if (book.catalogue.fault(name, keys.segment(place), "TM-VAULT-OTHER-BYTES") !== undefined) return false;
     book.catalogue.putSegment({ ...here, sha256: undefined });
     return true;
   }
