@@ -95,6 +95,7 @@ const NO_FAULT: ReadonlySet<string> = new Set(["TM-PG-CONNECTION", "TM-VAULT-OLD
 
 function faultsOf(vault: Vault, parts: StatusParts): VaultFault[] {
   const faults: VaultFault[] = vault.file.faults.map((fault) => ({ ...fault, part: "receiver", hint: hintOf(fault.code) }));
+  faults.push(...vault.warnings.map((warning) => ({ ...warning, part: "receiver", hint: hintOf(warning.code) })));
   const { report, fullSinceMs, file } = vault;
   if (report.code !== undefined && !NO_FAULT.has(report.code))
     faults.push({

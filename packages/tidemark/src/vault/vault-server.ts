@@ -4,7 +4,7 @@
 import type { Epoch } from "@tidemark/kernel/brands";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { FastifyInstance } from "fastify";
-import { objectOf, wholeNumberOf } from "../cluster/role-server.ts";
+import { objectOf, textOf, wholeNumberOf } from "../cluster/role-server.ts";
 import type { VaultMetrics } from "./vault-metrics.ts";
 import type { VaultStatus } from "./vault-status.ts";
 import type { Vault } from "./vault.ts";
@@ -22,6 +22,7 @@ export function addVaultRoutes(server: FastifyInstance, parts: { vault: Vault; s
     if (epoch === 0) throw new TidemarkError("TM-CLUSTER-REQUEST", "epochs begin at 1");
     return vault.revoke(epoch as Epoch);
   });
+  server.post("/faults/clear", async (request) => ({ cleared: await vault.clearFaults(textOf(objectOf(request.body)["code"], "code")) }));
   // It reads the record now and acts on it, instead of when it is told of a change.
   server.post("/follow", async () => {
     await vault.options.source.refresh();

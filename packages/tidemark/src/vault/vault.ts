@@ -10,7 +10,7 @@ import type { Random } from "@tidemark/kernel/random";
 import { FileLock } from "../audit/file-lock.ts";
 import { OperationLock } from "../cluster/agent/operation-lock.ts";
 import { join } from "node:path";
-import type { ReceiverHost, ReceiverReport, ReceiverTarget } from "./receiver/receiver-port.ts";
+import type { ReceiverHost, ReceiverReport, ReceiverTarget, ReceiverWarning } from "./receiver/receiver-port.ts";
 import { ReceiverThread } from "./receiver/receiver-thread.ts";
 import { SharedFrontier } from "./receiver/shared-frontier.ts";
 import type { WalPoint } from "./receiver/stream-plan.ts";
@@ -63,6 +63,7 @@ export class Vault {
   #isOpen = false;
   #following: { readonly key: string; readonly target: WalTarget } | undefined;
   #report: ReceiverReport & { readonly sinceMs: number };
+  #warnings: readonly (ReceiverWarning & { readonly sinceMs: number })[] = [];
   #fullSinceMs: number | undefined;
   #stopping = false;
   readonly #startedMs: number;
@@ -112,6 +113,11 @@ export class Vault {
     return this.#following?.target;
   }
 
+  /** What the server that is followed gives reason to. */
+  get warnings(): readonly (ReceiverWarning & { readonly sinceMs: number })[] {
+    return this.#warnings;
+  }
+
   /** Wall time since when the disk is full; undefined while it is not. */
   get fullSinceMs(): number | undefined {
     return this.#fullSinceMs;
@@ -147,6 +153,7 @@ export class Vault {
     const host: ReceiverHost = {
       save: (change) => this.#save(change),
       report: (report) => this.#reported(report),
+      warn: (warnings) => this.#warned(warnings),
       sealed: (segment) => this.#tell(segment === undefined ? { kind: "changed" } : { kind: "sealed", segment }),
       full: (full) => this.#diskIsFull(full),
     };
@@ -211,6 +218,22 @@ export class Vault {
     });
   }
 
+  /** Forgets the recorded faults of a code, and with TM-VAULT-GAP the wish for a base backup: an operator has seen to them. */
+  async clearFaults(code: string): Promise<number> {
+    const before = this.#file.faults.length;
+    await this.#write((file) => {
+      const { baseBackupWanted, ...rest } = file;
+      return {
+        ...rest,
+        faults: file.faults.filter((fault) => fault.code !== code),
+        ...(baseBackupWanted === undefined || code === "TM-VAULT-GAP" ? {} : { baseBackupWanted }),
+      };
+    });
+    const cleared = before - this.#file.faults.length;
+    this.options.logger.warn({ code, cleared }, "recorded faults were cleared");
+    return cleared;
+  }
+
   // ── Whom to follow ────────────────────────────────────────────────────────────────────────────────────────────────
 
   #decide(): void {
@@ -241,6 +264,15 @@ export class Vault {
     if (report.state === "connecting" && this.#report.code !== undefined) return;
     this.#report = { ...report, sinceMs: same ? this.#report.sinceMs : this.options.clock.wallMs() };
     if (!same) this.#tell({ kind: "state" });
+  }
+
+  #warned(warnings: readonly ReceiverWarning[]): void {
+    const known = this.#warnings;
+    const sinceMs = this.options.clock.wallMs();
+    this.#warnings = warnings.map(
+      (warning) => known.find((one) => one.code === warning.code && one.what === warning.what) ?? { ...warning, sinceMs },
+    );
+    for (const warning of this.#warnings) if (!known.includes(warning)) this.options.logger.warn({ code: warning.code }, warning.what);
   }
 
   #diskIsFull(full: boolean): void {

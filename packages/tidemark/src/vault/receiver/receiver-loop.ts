@@ -21,6 +21,7 @@ import { scanAfterRestart } from "./restart-scan.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import type { ServerSession } from "./server-session.ts";
 import { openSession } from "./server-session.ts";
+import { SQLSTATE, createSlot, dropSlot, slotInUse, sqlstateOf } from "./vault-slot.ts";
 import type { SharedFrontier } from "./shared-frontier.ts";
 import type { LocalWal, PlanInput, WalPoint } from "./stream-plan.ts";
 import { clusterRefusal, planStream, refusal } from "./stream-plan.ts";
@@ -29,14 +30,13 @@ import { streamWal } from "./stream-wal.ts";
 /** Pause after a failed attempt, milliseconds: doubling, reset once WAL was received. */
 const FIRST_PAUSE_MS = 50;
 const MOST_PAUSE_MS = 2_000;
+/** The longest where it only waits: a promotion that is under way is done within a moment, and commits may wait for us then. */
+const MOST_WAIT_MS = 250;
 /** Steps of planning in one connection; each changes what the next one sees. More means that server and vault contradict each other. */
 const MOST_STEPS = 16;
 
 /** What passes by itself; everything else is the server's or the vault's to be looked at. */
 const WAITS: ReadonlySet<string> = new Set(["TM-PG-CONNECTION", "TM-VAULT-SLOT-IN-USE", "TM-VAULT-OLD-TIMELINE", "TM-VAULT-OLD-EPOCH"]);
-
-/** SQLSTATE of PostgreSQL, errcodes.txt. */
-const SQLSTATE = { walRemoved: "58P01", inUse: "55006", notUsable: "55000", duplicate: "42710" } as const;
 
 export interface ReceiverOptions {
   readonly directory: string;
@@ -127,12 +127,13 @@ export class Receiver {
       } catch (error) {
         if (!(error instanceof TidemarkError) || error.code === "TM-VAULT-FAIL-STOP") throw error;
         if (signal.aborted) break;
-        host.report({ state: WAITS.has(error.code) ? "waiting" : "refused", code: error.code, why: error.message });
+        const waits = WAITS.has(error.code);
+        host.report({ state: waits ? "waiting" : "refused", code: error.code, why: error.message });
         if (said !== error.code) logger.warn({ err: error, node: target.node }, "does not receive");
         said = error.code;
         if (this.#options.frontier.read().flushed !== before) pauseMs = FIRST_PAUSE_MS;
         await sleep(clock, pauseMs, signal).catch(() => undefined);
-        pauseMs = Math.min(pauseMs * 2, MOST_PAUSE_MS);
+        pauseMs = Math.min(pauseMs * 2, waits ? MOST_WAIT_MS : MOST_PAUSE_MS);
       }
     }
     host.report({ state: "idle" });
@@ -175,14 +176,15 @@ export class Receiver {
       clock,
     });
     if (chain.fetched.length > 0) host.sealed(undefined);
-    for (const timeline of chain.missing) {
-      const what = `the history file of timeline ${timeline} is neither on ${target.node} nor here`;
-      await this.#save({ kind: "fault", fault: { code: "TM-VAULT-HISTORY-MISSING", what } });
-    }
-    if (session.idleTimeout !== undefined) {
-      const what = `${target.node} has idle_replication_slot_timeout = ${session.idleTimeout}`;
-      await this.#save({ kind: "fault", fault: { code: "TM-VAULT-SLOT-IDLE-TIMEOUT", what } });
-    }
+    host.warn([
+      ...chain.missing.map((timeline) => ({
+        code: "TM-VAULT-HISTORY-MISSING",
+        what: `the history file of timeline ${timeline} is neither on ${target.node} nor here`,
+      })),
+      ...(session.idleTimeout === undefined
+        ? []
+        : [{ code: "TM-VAULT-SLOT-IDLE-TIMEOUT", what: `${target.node} has idle_replication_slot_timeout = ${session.idleTimeout}` }]),
+    ]);
   }
 
   async #planAndStream(session: ServerSession, target: ReceiverTarget, signal: AbortSignal): Promise<void> {
@@ -212,7 +214,7 @@ export class Receiver {
           break;
         case "gap":
           await this.#recordGap(plan.from, plan.to);
-          await dropSlot(session, input);
+          if (slot !== undefined) await dropSlot(session, session.applicationName);
           return this.#forget();
         case "refuse":
           throw new TidemarkError(plan.code, plan.why);
@@ -227,9 +229,7 @@ export class Receiver {
     const what = `the slot ${this.#file.identity} on ${target.node} keeps no WAL any more`;
     this.#options.logger.error({ code: "TM-VAULT-SLOT-LOST" }, what);
     await this.#save({ kind: "fault", fault: { code: "TM-VAULT-SLOT-LOST", what } });
-    await session.client.dropSlot(this.#file.identity).catch((error: unknown) => {
-      throw sqlstateOf(error) === SQLSTATE.inUse ? inUse(this.#file.identity, error) : error;
-    });
+    await dropSlot(session, this.#file.identity);
   }
 
   async #recordGap(from: WalPoint, to: WalPoint): Promise<void> {
@@ -286,7 +286,7 @@ export class Receiver {
       const sqlstate = sqlstateOf(error);
       if (sqlstate === SQLSTATE.walRemoved && !this.#lesson.walRemoved) this.#lesson = { ...this.#lesson, walRemoved: true };
       else if (sqlstate === SQLSTATE.notUsable && !this.#lesson.slotInvalid) this.#lesson = { ...this.#lesson, slotInvalid: true };
-      else if (sqlstate === SQLSTATE.inUse) throw inUse(this.#file.identity, error);
+      else if (sqlstate === SQLSTATE.inUse) throw slotInUse(this.#file.identity, error);
       else throw error;
       this.#options.logger.warn({ err: error }, "the server cannot send from where this vault ends");
     }
@@ -316,8 +316,7 @@ export class Receiver {
       let end: Awaited<ReturnType<typeof streamWal>>;
       try {
         frontier.write({ ...frontier.read(), timeline: point.timeline, flushed: point.lsn });
-        host.report({ state: "streaming" });
-        this.#options.logger.info({ node: target.node, timeline: point.timeline, from: formatLsn(point.lsn) }, "receives");
+        const from = { timeline: point.timeline, from: formatLsn(point.lsn) };
         end = await streamWal({
           connection: session.connection,
           slot: this.#file.identity,
@@ -327,6 +326,10 @@ export class Receiver {
           frontier,
           clock: this.#options.clock,
           signal,
+          onBegun: () => {
+            host.report({ state: "streaming" });
+            this.#options.logger.info({ node: target.node, ...from }, "receives");
+          },
           onSealed: (segment) => host.sealed(segment),
           onFull: (full) => host.full(full),
         });
@@ -418,30 +421,6 @@ export class Receiver {
 function expectedOf(target: ReceiverTarget): PlanInput["expected"] {
   const { expected } = target;
   return expected === undefined ? undefined : { ...expected, forkLsn: expected.forkLsn as Lsn };
-}
-
-async function createSlot(session: ServerSession, identity: string): Promise<void> {
-  try {
-    await session.client.createPhysicalSlot(identity, { reserveWal: true });
-  } catch (error) {
-    // Made by an attempt whose answer was lost: it is read next.
-    if (sqlstateOf(error) !== SQLSTATE.duplicate) throw error;
-  }
-}
-
-/** The slot of the identity that ended with the gap: it would keep WAL for nobody. */
-async function dropSlot(session: ServerSession, input: PlanInput): Promise<void> {
-  if (input.slot !== undefined) await session.client.dropSlot(session.applicationName);
-}
-
-function inUse(identity: string, cause: unknown): TidemarkError {
-  return new TidemarkError("TM-VAULT-SLOT-IN-USE", `the slot ${identity} is in use by another connection: ${(cause as Error).message}`, {
-    cause,
-  });
-}
-
-function sqlstateOf(error: unknown): string | undefined {
-  return error instanceof TidemarkError && typeof error.details["sqlstate"] === "string" ? error.details["sqlstate"] : undefined;
 }
 
 function showBigint(_key: string, value: unknown): unknown {

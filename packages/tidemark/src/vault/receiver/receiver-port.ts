@@ -23,11 +23,19 @@ export interface ReceiverReport {
   readonly why?: string;
 }
 
+/** Something about the server that is followed; it goes away with its cause. */
+export interface ReceiverWarning {
+  readonly code: string;
+  readonly what: string;
+}
+
 /** What the receiver needs of those who run it. */
 export interface ReceiverHost {
   /** Makes a change of vault.json durable and answers the file as it stands then. */
   save(change: VaultFileChange): Promise<VaultFile>;
   report(report: ReceiverReport): void;
+  /** What this connect showed, instead of what the last one did. */
+  warn(warnings: readonly ReceiverWarning[]): void;
   /** A segment is sealed, or the folder changed in another way that the archive should look at (`undefined`). */
   sealed(segment: { readonly timeline: Timeline; readonly start: bigint } | undefined): void;
   /** The disk is full, or has room again. */
@@ -55,6 +63,7 @@ export type FromReceiver =
   | { readonly type: "halted"; readonly id: number }
   | { readonly type: "save"; readonly id: number; readonly change: VaultFileChange }
   | { readonly type: "report"; readonly report: ReceiverReport }
+  | { readonly type: "warn"; readonly warnings: readonly ReceiverWarning[] }
   | { readonly type: "sealed"; readonly segment?: { readonly timeline: Timeline; readonly start: bigint } }
   | { readonly type: "full"; readonly full: boolean }
   | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly facts: object; readonly message: string }

@@ -123,6 +123,9 @@ export class ReceiverThread {
       case "report":
         host.report(message.report);
         break;
+      case "warn":
+        host.warn(message.warnings);
+        break;
       case "sealed":
         host.sealed(message.segment);
         break;

@@ -30,6 +30,7 @@ const host: ReceiverHost = {
       send({ type: "save", id, change });
     }),
   report: (report) => send({ type: "report", report }),
+  warn: (warnings) => send({ type: "warn", warnings }),
   sealed: (segment) => send(segment === undefined ? { type: "sealed" } : { type: "sealed", segment }),
   full: (full) => send({ type: "full", full }),
 };

@@ -27,6 +27,8 @@ export interface StreamOrder {
   readonly frontier: SharedFrontier;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** The server agreed to send from `start` on. */
+  readonly onBegun?: () => void;
   /** Called once for each, in order, when it is whole, durable and renamed. */
   readonly onSealed: (segment: SealedSegment) => void;
   /** The disk got full, or has room again. */
@@ -65,6 +67,7 @@ export async function streamWal(order: StreamOrder): Promise<StreamEnd> {
     if (signal.aborted) destroy();
     const ended = await startReplication(connection, order);
     if (ended !== undefined) return { kind: "timeline-ended", ...ended };
+    order.onBegun?.();
     const stream = new WalStream(order);
     if ((await stream.run()) === "stopped") return { kind: "stopped" };
     return { kind: "timeline-ended", ...(await endReplication(connection)) };
