@@ -19,9 +19,13 @@ const tasks = {
   knip: [[module_("knip/bin/knip.js"), "--no-config-hints"]],
   test: [[module_("vitest/vitest.mjs"), "run"]],
   bench: [[...source, "benchmarks/main.ts"]],
+  "bench:wal": [[...source, "benchmarks/wal/main.ts"]],
   "error-docs": [[...source, "tools/generate-error-docs.ts"]],
   build: [[module_("typescript/bin/tsc"), "-b"]],
 };
+// All major versions of PostgreSQL, for the tests of what differs between them; elsewhere 18 and one other in turn.
+tasks["test-majors"] = [[module_("vitest/vitest.mjs"), "run", "--project", "postgres"]];
+const environments = { "test-majors": { TIDEMARK_TEST_PG_MAJORS: process.env.TIDEMARK_TEST_PG_MAJORS || "15,16,17,18" } };
 tasks.check = [
   ...tasks.typecheck,
   ...tasks.lint,
@@ -40,7 +44,7 @@ for (const [index, line] of tasks[task].entries()) {
     const child = spawn(node, [...line, ...extra], {
       cwd: root,
       stdio: "inherit",
-      env: { ...runtimeEnvironment(), PATH: `${join(node, "..")}:${process.env.PATH}` },
+      env: { ...runtimeEnvironment(), ...environments[task], PATH: `${join(node, "..")}:${process.env.PATH}` },
     });
     for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
     child.on("exit", (status, signal) => resolve(status ?? (signal === "SIGINT" ? 130 : 143)));
