@@ -1,18 +1,17 @@
 // `npm run bench`: measures Tidemark beside what people use today, in one run, on one disk, with fsync on. docs/benchmarks.md
 // says how and keeps the last run.
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { readOptions, USAGE, type BenchOptions } from "./bench-options.ts";
 import { measureFailover } from "./failover.ts";
 import { describeMachine } from "./machine.ts";
 import { measureMemory } from "./memory.ts";
+import { putIntoPage } from "./page.ts";
 import { renderReport, type BenchReport } from "./report.ts";
 import { BenchStack } from "./stack/bench-stack.ts";
 import { Suite } from "./suite.ts";
 
-const PAGE = fileURLToPath(new URL("../docs/benchmarks.md", import.meta.url));
-const [BEGIN, END] = ["<!-- begin of the last run -->", "<!-- end of the last run -->"];
+const MARKS = { begin: "<!-- begin of the last run -->", end: "<!-- end of the last run -->" };
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
@@ -43,13 +42,6 @@ async function withStack<T>(folder: string, work: (stack: BenchStack) => Promise
   }
 }
 
-function writePage(text: string): void {
-  const page = readFileSync(PAGE, "utf8");
-  const [before = "", rest = ""] = page.split(BEGIN);
-  const after = rest.split(END)[1] ?? "";
-  writeFileSync(PAGE, `${before}${BEGIN}\n\n${text}\n${END}${after}`);
-}
-
 async function main(): Promise<number> {
   let options: BenchOptions | "help";
   try {
@@ -70,7 +62,7 @@ async function main(): Promise<number> {
     const text = renderReport(report);
     process.stdout.write(text);
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-    if (options.write) writePage(text);
+    if (options.write) putIntoPage(text, MARKS);
     return 0;
   } finally {
     rmSync(folder, { recursive: true, force: true });
