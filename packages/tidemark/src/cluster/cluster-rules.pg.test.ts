@@ -265,7 +265,7 @@ describe("the set of a primary", () => {
       else await delay(50);
     }
     expect(blockedMs).toBeGreaterThan(2_500);
-    expect((await cluster.report()).synchronous).toBe("no synchronous copy: commits wait until a standby is back");
+    expect((await cluster.report()).synchronous).toBe("no synchronous copy: commits wait until another copy is back");
     await cluster.ask(cluster.agentPort(standby), "/hold-back", { hold: false });
     await cluster.synchronous();
     await sql.end();

@@ -205,7 +205,7 @@ describe("a cluster of two nodes", () => {
       () => it.report(),
       (report) => report.route?.guarantee === "asynchronous",
     );
-    expect((await it.report()).synchronous).toBe("asynchronous: a failover may lose the newest commits until the standby is back");
+    expect((await it.report()).synchronous).toBe("asynchronous: a failover may lose the newest commits until another copy is back");
     const sql = await it.connect(route.node);
     await sql`INSERT INTO orders (id, note) VALUES (1, 'alone')`;
     await sql.end();
