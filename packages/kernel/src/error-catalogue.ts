@@ -1,4 +1,5 @@
 import type { ErrorEntry } from "./errors.ts";
+import { alertErrors } from "./error-codes/alerts.ts";
 import { applierErrors } from "./error-codes/applier.ts";
 import { clusterErrors } from "./error-codes/cluster.ts";
 import { configErrors } from "./error-codes/config.ts";
@@ -17,6 +18,7 @@ import { vaultSealingErrors } from "./error-codes/vault-sealing.ts";
 import { vaultStreamErrors } from "./error-codes/vault-stream.ts";
 
 const catalogue = {
+  ...alertErrors,
   ...applierErrors,
   ...clusterErrors,
   ...configErrors,
