@@ -4,7 +4,7 @@
  */
 import type { Clock } from "@tidemark/kernel/clock";
 import type { Timeline } from "@tidemark/kernel/brands";
-import type { ErrorCode } from "@tidemark/kernel/errors";
+import { TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import { formatLsn } from "@tidemark/kernel/lsn";
@@ -15,6 +15,10 @@ import { RangeSet, type LsnRange, type WalRange } from "./wal-range.ts";
 
 /** The place of faults and holes of the vault's own folder; stores have other names. */
 export const LOCAL = "local";
+
+/** What a fault of the keys themselves is about. */
+const KEYS = "keys";
+const KEY_TROUBLES: readonly ErrorCode[] = ["TM-SEAL-KEY-SOURCE", "TM-SEAL-KMS-AWAY", "TM-SEAL-KMS-DENIED"];
 
 type Place = { readonly timeline: Timeline; readonly start: Lsn };
 type Sets = Map<Timeline, RangeSet>;
@@ -184,6 +188,16 @@ export class ArchiveBook {
 
   repaired(where: string, subject: string, code?: ErrorCode): void {
     if (this.catalogue.removeFaults(where, subject, code)) this.#changed();
+  }
+
+  /** Keys cannot be had at all (a file that is gone, a KMS that is away): no object's fault, and archiving waits for it. */
+  keysFailed(where: string, error: unknown): void {
+    if (!(error instanceof TidemarkError) || !KEY_TROUBLES.includes(error.code)) return;
+    this.fault({ where, subject: KEYS, code: error.code, message: error.message });
+  }
+
+  keysWork(where: string): void {
+    this.repaired(where, KEYS);
   }
 
   /** What a store covers by what was read again and compared, or by what is listed. */

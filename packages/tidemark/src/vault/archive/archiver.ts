@@ -94,7 +94,8 @@ export class Archiver {
 
   /** Works until `signal` aborts. Rejects only when the catalogue fails: then nothing can be claimed. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, limits, logger } = this.#parts.world;
+    const { name, book, world } = this.#parts;
+    const { clock, limits, logger } = world;
     let pauseMs = limits.firstPauseMs;
     while (!signal.aborted) {
       try {
@@ -105,7 +106,8 @@ export class Archiver {
         if (signal.aborted) break;
         if (isCatalogueFault(error)) throw error;
         this.#hold(error);
-        logger.warn({ err: error, store: this.#parts.name, pauseMs }, "archiving is held up, trying again");
+        book.keysFailed(name, error);
+        logger.warn({ err: error, store: name, pauseMs }, "archiving is held up, trying again");
         // Rings do not end this: what failed will not work sooner because there is more of it.
         await new Pause(clock).wait(pauseMs, signal);
         pauseMs = Math.min(pauseMs * 2, limits.longestPauseMs);
@@ -292,7 +294,9 @@ export class Archiver {
 
   /** Says in the catalogue that the object is archived, and lets the partial ones go that it replaces. */
   #claim(object: ArchivedObject): void {
-    this.#parts.book.archived(object);
+    const { book, name } = this.#parts;
+    book.archived(object);
+    book.keysWork(name);
     this.#parts.world.step("catalogued");
   }
 

@@ -154,6 +154,13 @@ export class Catalogue {
     return this.#objects("SELECT * FROM object WHERE store = ? AND check_turn > 0 ORDER BY check_turn LIMIT 1", store)[0];
   }
 
+  /** The object that could not be opened and was looked at longest ago: keys may have come back. */
+  nextUnopened(store: string): ArchivedObject | undefined {
+    const sql = "SELECT * FROM fault WHERE place = ? AND code LIKE 'TM-SEAL-%' ORDER BY seen_ms LIMIT 1";
+    const fault = this.#file.rows(sql, store).map(toFault)[0];
+    return fault === undefined ? undefined : this.object(store, fault.subject);
+  }
+
   conflicts(store: string): ArchivedObject[] {
     return this.#objects("SELECT * FROM object WHERE store = ? AND kind = 'conflict' ORDER BY key", store);
   }

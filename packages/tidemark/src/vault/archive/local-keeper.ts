@@ -219,7 +219,12 @@ export class LocalKeeper {
     if (other === undefined) return;
     if (damageOf !== undefined && (await damageOf(await readFile(here.path), place)) !== undefined)
       throw changed(here.path, other.rawSha256, here.sha256);
-    for (const object of others) book.gone(object);
+    // What is right here is known first: nobody takes the other object for ours again.
+    book.segmentHere(place, here.sha256);
+    for (const object of others) {
+      const message = `${object.store} has other bytes under ${object.key} than this vault received; both are kept`;
+      book.gone(object, { where: object.store, subject: object.key, code: "TM-VAULT-OTHER-BYTES", message, range: object });
+    }
     this.#parts.onNew();
   }
 

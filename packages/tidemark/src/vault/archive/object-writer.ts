@@ -39,6 +39,13 @@ export function isDamagedObject(error: unknown): boolean {
   return DAMAGES.some((code) => hasCode(error, code));
 }
 
+/** These say that this object does not open with the keys that there are; its bytes may be right. */
+const UNOPENED: readonly ErrorCode[] = ["TM-SEAL-KEY-MISSING", "TM-SEAL-KEY-WRONG", "TM-SEAL-UNENCRYPTED", "TM-SEAL-VERSION"];
+
+export function isUnopened(error: unknown): boolean {
+  return UNOPENED.some((code) => hasCode(error, code));
+}
+
 export interface WriterParts {
   readonly name: string;
   readonly store: ObjectStore;

@@ -122,9 +122,7 @@ class RunningArchive implements Archive {
     const keys = this.#keys();
     const has = (store: string): boolean => {
       if (timeline !== undefined) return (book.catalogue.object(store, keys.history(timeline))?.checkTurn ?? 0) > 0;
-      return (
-        place !== undefined && book.catalogue.objectsAt(store, place).some(({ kind, checkTurn }) => kind === "segment" && checkTurn > 0)
-      );
+      return place !== undefined && book.catalogue.hasWhole(store, place);
     };
     const archived = book.stores.length > 0 && book.stores.every(has);
     // It may have come by archive_command a moment ago: then nobody told.

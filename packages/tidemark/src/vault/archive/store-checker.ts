@@ -11,7 +11,7 @@ import type { ArchiveWorld } from "./archive-options.ts";
 import type { ArchivedObject } from "./catalogue.ts";
 import { isCatalogueFault } from "./catalogue-file.ts";
 import type { ObjectSealer } from "./object-sealer.ts";
-import { isDamagedObject, objectDigest, type ObjectWriter } from "./object-writer.ts";
+import { isDamagedObject, isUnopened, objectDigest, type ObjectWriter } from "./object-writer.ts";
 import { Pause } from "./pause.ts";
 import { storeCall } from "./store-call.ts";
 import type { StoreListing } from "./store-listing.ts";
@@ -69,7 +69,7 @@ export class StoreChecker {
   }
 
   /**
-   * One turn: the newest object, the one whose turn is longest ago, and one that was never read. Returns when the next is
+   * One turn: the newest object, the one whose turn is longest ago, one that was never read and one that could not be opened. Returns when the next is
    * due, in milliseconds.
    */
   async turn(signal: AbortSignal): Promise<number> {
@@ -79,7 +79,10 @@ export class StoreChecker {
     const unread = book.catalogue.nextUnread(name, this.#below);
     // Those that cannot be opened are passed, and come again when the others have had their turn.
     this.#below = unread;
-    for (const object of new Map([newest, longest, unread].flatMap((one) => (one === undefined ? [] : [[one.key, one]]))).values()) {
+    const unopened = book.catalogue.nextUnopened(name);
+    for (const object of new Map(
+      [newest, longest, unread, unopened].flatMap((one) => (one === undefined ? [] : [[one.key, one]])),
+    ).values()) {
       await this.check(object, signal);
     }
     const read = unread !== undefined && book.catalogue.object(name, unread.key)?.checkTurn !== 0;
@@ -96,6 +99,7 @@ export class StoreChecker {
       if (object.objectSha256 !== undefined && objectDigest(bytes) !== object.objectSha256)
         throw new TidemarkError("TM-SEAL-DAMAGED", "it ends with another checksum than it had");
       const opened = await sealer.open(bytes, signal);
+      book.keysWork(name);
       if (opened.header.rawSha256 !== object.rawSha256) throw new TidemarkError("TM-SEAL-DAMAGED", "it encloses other WAL than it did");
       discard(opened.raw);
       const facts = { objectBytes: bytes.length, objectSha256: objectDigest(bytes) };
@@ -109,12 +113,15 @@ export class StoreChecker {
       } else if (error instanceof TidemarkError && isDamagedObject(error)) {
         await this.#damaged(object, { error, bytes }, signal);
         onLost();
-      } else if (error instanceof TidemarkError && error.code.startsWith("TM-SEAL-")) {
+      } else if (error instanceof TidemarkError && isUnopened(error)) {
         // The bytes may be right; without the key nobody can say more. Its turn is over, its fault stays.
         const message = `${object.key} in ${name} cannot be opened: ${error.message}`;
         book.fault({ ...noteOf(name, object, message), code: error.code });
         if (object.checkTurn > 0) book.catalogue.putObject({ ...object, checkTurn: book.catalogue.nextTurn() });
-      } else throw error;
+      } else {
+        book.keysFailed(name, error);
+        throw error;
+      }
     }
   }
 

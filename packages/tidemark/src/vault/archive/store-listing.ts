@@ -15,7 +15,7 @@ import type { ArchiveWorld } from "./archive-options.ts";
 import type { ArchivedKind, ArchivedObject } from "./catalogue.ts";
 import type { SegmentPlace } from "./local-wal.ts";
 import type { ObjectSealer } from "./object-sealer.ts";
-import { isDamagedObject, objectDigest } from "./object-writer.ts";
+import { isDamagedObject, isUnopened, objectDigest } from "./object-writer.ts";
 import { storeCall } from "./store-call.ts";
 import type { SystemIdentifier } from "@tidemark/kernel/brands";
 
@@ -240,16 +240,7 @@ export class StoreListing {
   #refuse(key: Exclude<ArchiveKey, { kind: "evidence" }>, facts: ObjectFacts, error: unknown): void {
     const { name, book } = this.#parts;
     if (hasCode(error, "TM-OBJECT-MISSING")) return;
-    if (
-      !(error instanceof TidemarkError) ||
-      !(
-        isDamagedObject(error) ||
-        error.code.startsWith("TM-SEAL-KEY") ||
-        error.code === "TM-SEAL-VERSION" ||
-        error.code === "TM-SEAL-UNENCRYPTED"
-      )
-    )
-      throw error;
+    if (!(error instanceof TidemarkError) || !(isDamagedObject(error) || isUnopened(error))) throw error;
     const code = isDamagedObject(error) ? "TM-VAULT-ARCHIVE-DAMAGED" : error.code;
     const message = `${facts.key} in ${name} cannot be read: ${error.message}`;
     book.fault({ where: name, subject: facts.key, code, message, ...(key.kind === "history" ? {} : rangeOf(key)) });
