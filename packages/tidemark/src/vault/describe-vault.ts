@@ -27,7 +27,7 @@ export interface StatusParts {
 }
 
 export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
-  const { options, file, report, following } = vault;
+  const { options, file, following } = vault;
   const { clock } = options;
   const frontier = vault.frontier.read();
   const here = vault.reach.position();
@@ -67,7 +67,7 @@ export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
     ...(slot === undefined ? {} : { slot }),
     gaps: file.gaps,
     ...(file.baseBackupWanted === undefined ? {} : { baseBackupWanted: file.baseBackupWanted }),
-    faults: [...faultsOf(vault, parts), ...archiveFaults(archive), ...(parts.pushed?.() ?? [])],
+    faults: [...faultsOf(vault, parts), ...commitFaults.map(describeCommitFault), ...archiveFaults(archive), ...(parts.pushed?.() ?? [])],
     ...(disk === undefined ? {} : { disk }),
     ...(archive === undefined ? {} : { archive }),
     uptimeMs: Math.round(vault.uptimeMs),

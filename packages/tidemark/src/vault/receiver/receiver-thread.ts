@@ -105,6 +105,7 @@ export class ReceiverThread {
   }
 
   #tell(message: ToReceiver): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none; windows have
     this.#worker.postMessage(message);
   }
 

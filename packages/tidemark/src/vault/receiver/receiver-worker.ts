@@ -47,7 +47,11 @@ function failed(error: unknown): void {
 }
 
 function begin(next: () => Promise<void>): void {
-  work = work.then(next).catch(failed);
+  const before = work;
+  work = (async () => {
+    await before;
+    await next();
+  })().catch(failed);
 }
 
 function follow(target: ReceiverTarget): void {

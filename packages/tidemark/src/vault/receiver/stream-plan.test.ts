@@ -33,7 +33,8 @@ interface Case {
   readonly serverSegment?: number;
   /** The recorded timeline and its fork. */
   readonly expected?: string;
-  readonly slot?: string | "none" | "lost" | "logical";
+  /** A restart LSN, or `none`, `lost`, `logical`. */
+  readonly slot?: string;
   readonly slotInvalid?: true;
   readonly slotIsNew?: true;
   readonly walRemoved?: true;
