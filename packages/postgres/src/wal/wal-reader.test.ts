@@ -160,6 +160,7 @@ describe("the WAL reader", () => {
     const long = wal.add({ body: new Uint8Array(20_000) });
     for (const [at, value] of [
       [16, 5_000],
+      [16, 15_000],
       [16, 0],
       [0, 0xd118],
     ] as const) {
