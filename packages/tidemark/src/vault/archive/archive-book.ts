@@ -18,7 +18,7 @@ export const LOCAL = "local";
 
 /** What a fault of the keys themselves is about. */
 const KEYS = "keys";
-const KEY_TROUBLES: readonly ErrorCode[] = ["TM-SEAL-KEY-SOURCE", "TM-SEAL-KMS-AWAY", "TM-SEAL-KMS-DENIED"];
+const KEY_TROUBLES: ReadonlySet<ErrorCode> = new Set(["TM-SEAL-KEY-SOURCE", "TM-SEAL-KMS-AWAY", "TM-SEAL-KMS-DENIED"] as const);
 
 type Place = { readonly timeline: Timeline; readonly start: Lsn };
 type Sets = Map<Timeline, RangeSet>;
@@ -192,7 +192,7 @@ export class ArchiveBook {
 
   /** Keys cannot be had at all (a file that is gone, a KMS that is away): no object's fault, and archiving waits for it. */
   keysFailed(where: string, error: unknown): void {
-    if (!(error instanceof TidemarkError) || !KEY_TROUBLES.includes(error.code)) return;
+    if (!(error instanceof TidemarkError) || !KEY_TROUBLES.has(error.code)) return;
     this.fault({ where, subject: KEYS, code: error.code, message: error.message });
   }
 

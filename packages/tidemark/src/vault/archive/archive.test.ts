@@ -286,7 +286,7 @@ describe("a flipped bit", () => {
     store.before = () => undefined;
     archive.changed();
     await archive.stop();
-    // What could not be repaired is found again by the next process, which can.
+    // What could not be repaired is found again by the next process, which can; the damaged one stays as evidence.
     const next = await bench.open({ main: store });
     await until(
       async () => (await readFile(bench.sealedPath(1, 1))).equals(segmentBytes(1, 1)),

@@ -168,7 +168,10 @@ describe("a set of ranges", () => {
         const adding = random.fraction() < 0.6;
         if (adding) set.add(range(start, end));
         else set.remove(range(start, end));
-        for (let at = start; at < end; at++) adding ? plain.add(at) : plain.delete(at);
+        for (let at = start; at < end; at++) {
+          if (adding) plain.add(at);
+          else plain.delete(at);
+        }
       }
       const listed = set.ranges.flatMap(({ start, end }) =>
         Array.from({ length: Number(end - start) }, (_, index) => Number(start) + index),

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { sleep } from "@tidemark/kernel/clock";
 import { hasCode, TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
 import type { Timeline } from "@tidemark/kernel/brands";
-import type { Lsn } from "@tidemark/kernel/lsn";
+import { formatLsn, type Lsn } from "@tidemark/kernel/lsn";
 import { LOCAL, type ArchiveBook } from "./archive-book.ts";
 import type { ArchiveWorld } from "./archive-options.ts";
 import { inOrder, type LocalWal, type SegmentPlace } from "./local-wal.ts";
@@ -293,7 +293,7 @@ export class LocalKeeper {
     }
     const path = local.receivedPath(place);
     const there = await local.sealedPath(place);
-    if (there !== undefined) await this.#keepEvidence(there, name);
+    if (there !== undefined) await this.#keepEvidence(there, place);
     await writeDurably(path, bytes);
     if (there !== undefined && there !== path) await unlink(there);
     const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
@@ -302,16 +302,21 @@ export class LocalKeeper {
     world.logger.info({ segment: name }, "a damaged segment was fetched from the archive");
   }
 
-  /** Linked, not moved: at no moment is the segment's name without a file. */
-  async #keepEvidence(path: string, name: string): Promise<void> {
-    const stamp = new Date(this.#parts.world.clock.wallMs()).toISOString().replaceAll(/[-:]/g, "").replace(/\..*/, "Z");
-    const folder = join(this.#parts.local.directory, "diverged", `${stamp}-damaged`);
+  /** As docs/vault-format.md, "Evidence", says. Linked, not moved: at no moment is the segment's name without a file. */
+  async #keepEvidence(path: string, place: SegmentPlace): Promise<void> {
+    const { local, world } = this.#parts;
+    const name = local.name(place);
+    const stamp = new Date(world.clock.wallMs()).toISOString().replaceAll(/[-:]/g, "");
+    const folder = join(local.directory, "diverged", `${stamp}-damaged`);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await link(path, join(folder, name)).catch((error: NodeJS.ErrnoException) => {
-      // Kept already, by an attempt of this very second.
+      // Kept already, by an attempt of this very millisecond.
       if (error.code !== "EEXIST") throw error;
     });
-    await syncFolder(folder);
+    const end = (place.start + BigInt(local.segmentBytes)) as Lsn;
+    const point = (lsn: Lsn): object => ({ timeline: place.timeline, lsn: formatLsn(lsn) });
+    const facts = { formatVersion: 1, reason: "damaged", from: point(place.start), to: point(end), files: [name] };
+    await writeDurably(join(folder, "evidence.json"), Buffer.from(`${JSON.stringify(facts, undefined, 2)}\n`));
   }
 
   /** Removes what may leave. The catalogue forgets a segment before its file goes, so that one that is gone is never missed. */

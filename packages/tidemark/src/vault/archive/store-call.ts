@@ -13,12 +13,11 @@ export async function storeCall<T>(
   bounds.signal.throwIfAborted();
   const own = new AbortController();
   return new Promise<T>((resolve, reject) => {
-    const end = (error: unknown): void => {
+    const end = (error: Error): void => {
       own.abort(error);
-      // Whatever ends a call is an error object; an abort's reason is passed on as it is.
-      reject(error as Error);
+      reject(error);
     };
-    const onAbort = (): void => end(bounds.signal.reason);
+    const onAbort = (): void => end(bounds.signal.reason as Error);
     bounds.signal.addEventListener("abort", onAbort, { once: true });
     const timer = bounds.clock.setTimer(bounds.timeoutMs, () =>
       end(new TidemarkError("TM-OBJECT-STORE-AWAY", `could not ${bounds.what}: no answer after ${bounds.timeoutMs} ms`)),

@@ -137,7 +137,11 @@ export class ArchiveBench {
     const stop = (): Promise<void> =>
       (stopped ??= (async () => {
         stopping.abort(new Error("stopped"));
-        await ran.finally(() => archive.close());
+        try {
+          await ran;
+        } finally {
+          await archive.close();
+        }
       })());
     this.#running.push({ archive, stop });
     return Object.assign(archive, { stop });
