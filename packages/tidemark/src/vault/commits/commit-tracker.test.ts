@@ -207,6 +207,10 @@ describe("the commit tracker", () => {
       place.receive(wal, { timeline: 2, from: fork });
       expectFacts(await tracker.catchUp(wal.position), wal);
       expect(await tracker.timeToLsn(NOON + 1_000_000)).toMatchObject({ through: { lsn: commitsOf(wal).at(-1)?.lsn }, next: undefined });
+      for (let start = fork - (fork % MIB); start + MIB <= wal.position; start += MIB) {
+        const facts = tracker.segmentFacts({ timeline: 2 as Timeline, start: start as Lsn });
+        expect(facts?.last?.xid).toBe(commitsOf(wal, start + MIB).at(-1)?.xid);
+      }
       const lost = commitsOf(old).at(-1)!;
       expect((await tracker.timeToLsn(NOON + lost.xid)).through?.lsn).toBe(commitsOf(wal, fork).at(-1)?.lsn);
     });
