@@ -17,6 +17,7 @@ export class ByteGate {
       await new Promise<void>((resolve, reject) => {
         const leave = (): void => {
           this.#waiting.splice(this.#waiting.indexOf(entry), 1);
+          this.#admit();
           reject(signal.reason as Error);
         };
         const entry = {
