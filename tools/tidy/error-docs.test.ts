@@ -20,6 +20,14 @@ describe("the error catalogue", () => {
     expect(wrong.map(([code]) => code)).toEqual([]);
   });
 
+  it("has each code once: of two areas with the same one the later would win, silently", () => {
+    const areas = productSources(trackedFiles()).filter(({ path }) => path.includes("kernel/src/error-codes/"));
+    const codes = areas.flatMap(({ text }) => [...text.matchAll(/^ {2}"(TM-[A-Z0-9-]+)": \{/gm)].map((match) => match[1] ?? ""));
+    expect(codes.length).toBeGreaterThan(0);
+    expect(codes.filter((code, index) => codes.indexOf(code) !== index)).toEqual([]);
+    expect(codes.sort()).toEqual(entries.map(([code]) => code).sort());
+  });
+
   it("has no code that nothing throws", () => {
     const text = productSources(trackedFiles())
       .filter(({ path }) => !path.includes("/error-codes/"))
