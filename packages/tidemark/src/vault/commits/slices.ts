@@ -1,7 +1,7 @@
 import type { Clock } from "@tidemark/kernel/clock";
 
 /** How long reading may hold the event loop at a time, milliseconds; one piece of WAL comes on top. */
-export const SLICE_MS = 5;
+export const SLICE_MS = 4;
 
 /** Work cut into slices: everything else in the process has its turn between two of them. */
 export class Slices {
