@@ -54,7 +54,7 @@ export function choose(state: FailoverState, settings: DecisionSettings): Choice
   if (best === undefined) return incumbent("no other node can be promoted");
   if (state.acceptance === undefined) {
     if (verdict.onlyIncumbent) return incumbent("nobody else is known to hold every acknowledged commit");
-    if (!verdict.revoked) return incumbent(`votes are missing: ${verdict.missing.join(" and ")}`);
+    if (!verdict.revoked) return incumbent(`votes are missing: ${verdict.missing.join(" and ")}${refusalsOf(state)}`);
   }
   // Whatever a vault has beyond the best candidate need not be given up.
   const completion = complete(state, candidates, highestFirst(votes, sourcesOf(settings)), parseLsn(best.end) + 1n);
@@ -65,6 +65,12 @@ export function choose(state: FailoverState, settings: DecisionSettings): Choice
 export function isCovered(state: FailoverState): boolean {
   const identities = new Set(Object.values(state.votes).map((vote) => vote.identity));
   return state.record !== undefined && judge(state.record.sets, identities).covered;
+}
+
+/** Who did not vote, and why, for the operator. */
+function refusalsOf({ refusals, votes }: FailoverState): string {
+  const words = Object.entries(refusals).flatMap(([node, why]) => (node in votes ? [] : [`${node}: ${why}`]));
+  return words.length === 0 ? "" : ` (${words.join("; ")})`;
 }
 
 function standby(vote: Vote, target: string): Candidate {

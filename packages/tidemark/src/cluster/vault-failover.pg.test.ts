@@ -1,8 +1,10 @@
 // Failovers with a real vault: it is a member of the synchronous set, votes, completes the standby, and never reigns.
 import { existsSync, readFileSync } from "node:fs";
+import { cp, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
+import { parseLsn } from "@tidemark/kernel/lsn";
 import type { ClusterRecord } from "./cluster-record.ts";
 import type { StackOptions } from "./testing/cluster-stack.ts";
 import { ClusterStack, STORE } from "./testing/cluster-stack.ts";
@@ -210,6 +212,42 @@ describe("a cluster of two nodes and a vault", () => {
     await cluster.start("vault1");
     const after = await cluster.openRoute(before, 60_000);
     await load.stop();
+    expect(after.node).toBe(standby);
+    expect(await load.missingOn(standby)).toEqual([]);
+  });
+
+  it("does not take the vote of a vault whose disk was set back, and goes on when the newest is there again (R6)", async () => {
+    const { cluster, primary, standby } = await started();
+    const load = new CommitLoad(cluster);
+    await holdBack(cluster, standby);
+    await load.more(50);
+    const directory = cluster.store.vaults[0]?.directory ?? "";
+    await cluster.signal("vault1", "SIGKILL");
+    await cp(directory, `${directory}-snapshot`, { recursive: true });
+    await cluster.start("vault1");
+    const reported = async (): Promise<bigint> =>
+      parseLsn((await cluster.report()).vaults[0]?.status?.vault?.recoveryPoint?.lastWholeRecordLsn ?? "0/0");
+    const atSnapshot = await reported();
+    // What control has not heard of is not seen (a heartbeat): docs/failover-protocol.md, R6.
+    await cluster.until("the vault has reported more", reported, (lsn) => lsn > atSnapshot + 10_000n);
+    const before = await cluster.openRoute();
+    await cluster.signal("vault1", "SIGKILL");
+    await lose(cluster, primary);
+    await load.stop();
+    await rename(directory, `${directory}-newest`);
+    await rename(`${directory}-snapshot`, directory);
+    await cluster.start("vault1");
+    await cluster.until(
+      "the vote is refused",
+      () => cluster.report(),
+      (report) => report.decision.obstacle?.includes("its data is older than it was") === true,
+    );
+    expect((await record(cluster)).primary).toBe(primary);
+    await cluster.signal("vault1", "SIGKILL");
+    await rename(directory, `${directory}-snapshot`);
+    await rename(`${directory}-newest`, directory);
+    await cluster.start("vault1");
+    const after = await cluster.openRoute(before, 60_000);
     expect(after.node).toBe(standby);
     expect(await load.missingOn(standby)).toEqual([]);
   });

@@ -20,6 +20,7 @@ import { Coordinator } from "./coordinator.ts";
 import type { FailoverEvent } from "./failover-history.ts";
 import { FailoverHistory } from "./failover-history.ts";
 import { addLeaseStoreRoutes } from "./lease-store-routes.ts";
+import { MemberFrontiers } from "./member-frontiers.ts";
 import { RouteBoard } from "./route-board.ts";
 
 export interface ControlRoleOptions {
@@ -64,6 +65,8 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
     const history = new FailoverHistory({ store: leaseStore, storeName, clock, logger: storeLogger });
     await history.load();
     histories.set(storeName, history);
+    const frontiers = new MemberFrontiers({ store: leaseStore, storeName, clock, logger: storeLogger });
+    await frontiers.load();
     coordinators.set(
       storeName,
       new Coordinator({
@@ -83,6 +86,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
         registry,
         routes,
         history,
+        frontiers,
         agents: agentsOf(store, token, clock),
         password: await readOrCreateSecret(store.passwordFile),
         clock,

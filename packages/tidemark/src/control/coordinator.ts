@@ -12,6 +12,7 @@ import type { AgentRegistry } from "./agent-registry.ts";
 import type { FailoverEvent, FailoverHistory } from "./failover-history.ts";
 import type { RouteBoard } from "./route-board.ts";
 import { routeOf } from "./route-board.ts";
+import type { MemberFrontiers } from "./member-frontiers.ts";
 import { couldVote, suspect } from "./suspicion.ts";
 import type { ClusterRecord } from "../cluster/cluster-record.ts";
 import { decide } from "../cluster/failover-decision.ts";
@@ -42,6 +43,7 @@ export interface CoordinatorParts {
   readonly registry: AgentRegistry;
   readonly routes: RouteBoard;
   readonly history: FailoverHistory;
+  readonly frontiers: MemberFrontiers;
   readonly agents: ReadonlyMap<string, InternalClient>;
   /** Of the store's user, to ask PostgreSQL directly. */
   readonly password: Redacted<string>;
@@ -82,10 +84,12 @@ export class Coordinator {
 
   async run(signal: AbortSignal): Promise<void> {
     const stopListening = this.#parts.registry.onHeartbeat((status) => {
-      if (status.store === this.#parts.storeName) this.#judge();
+      if (status.store !== this.#parts.storeName) return;
+      this.#parts.frontiers.heard(status);
+      this.#judge();
     });
     try {
-      await Promise.all([this.#watch.run(signal), this.#judgeOn(signal)]);
+      await Promise.all([this.#watch.run(signal), this.#judgeOn(signal), this.#parts.frontiers.run(signal)]);
     } finally {
       this.#stopped = true;
       stopListening();
@@ -263,7 +267,14 @@ export class Coordinator {
 
   #revoke(node: string, epoch: Epoch): void {
     this.#tell(node, { path: "/revoke", body: { epoch }, timeoutMs: REVOKE_TIMEOUT_MS }).then(
-      (vote) => this.#input({ type: "vote", vote: vote as Vote }),
+      (answer) => {
+        const vote = answer as Vote;
+        const { record } = this.#state;
+        const objection = record === undefined ? undefined : this.#parts.frontiers.objection(record, vote);
+        if (objection === undefined) return this.#input({ type: "vote", vote });
+        this.#parts.logger.error({ node, identity: vote.identity, objection }, "a vote is not taken (R6)");
+        this.#input({ type: "refused", epoch, node, why: objection });
+      },
       (error: unknown) => this.#input({ type: "refused", epoch, node, why: messageOf(error) }),
     );
   }
