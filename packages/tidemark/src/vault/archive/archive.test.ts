@@ -188,7 +188,10 @@ describe("a store that does not keep what it accepted", () => {
     });
     expect(archive.status().stores[0]?.recoveryPoint).toBeUndefined();
     store.keep = (_, body) => flipped(body, -40);
-    await until(() => archive.status().faults.some(({ message }) => message.includes("other bytes")) || store.objects.size > 0);
+    await until(
+      () => archive.status().faults.some(({ message }) => message.includes("other bytes back")),
+      () => archive.status().faults,
+    );
     expect(archive.status().stores[0]?.recoveryPoint).toBeUndefined();
     store.keep = (_, body) => body;
     await archive.settled(never);
@@ -296,6 +299,28 @@ describe("a flipped bit", () => {
       () => next.status().faults.length === 0,
       () => next.status(),
     );
+  });
+
+  it("that came before a segment was archived keeps it out of the archive, whoever reads it first", async () => {
+    const store = new FaultyStore();
+    store.before = (call) => {
+      if (call === "put") throw away();
+    };
+    await bench.seal(1, 0, 2);
+    // Nobody but the archiver reads it again.
+    const archive = await bench.open({ main: store }, { limits: { localCheckEveryMs: 60_000 } });
+    await until(
+      () => archive.status().local.digested === 2,
+      () => archive.status(),
+    );
+    await writeFile(bench.sealedPath(1, 0), flipped(segmentBytes(1, 0), 300));
+    store.before = () => undefined;
+    await until(
+      () => archive.isArchived(nameOf(1, 1)),
+      () => archive.status(),
+    );
+    expect(store.objects.has(keyOf(1, 0))).toBe(false);
+    expect(archive.status().faults).toContainEqual(expect.objectContaining({ code: "TM-VAULT-DAMAGED", subject: nameOf(1, 0) }));
   });
 
   it("in a sealed segment that is not archived is reported, and the segment never archived", async () => {

@@ -177,6 +177,36 @@ describe("a catalogue that was lost or damaged", () => {
     expect(existsSync(bench.sealedPath(1, 0))).toBe(true);
   });
 
+  it("lets no partial object go for a whole one that is known by its header only", async () => {
+    const store = new FaultyStore();
+    await bench.grow(1, 900);
+    const first = await bench.open({ main: store });
+    await first.settled(never);
+    const [partial = ""] = store.objects.keys();
+    const kept = store.objects.get(partial) ?? new Uint8Array();
+    await bench.seal(1, 0, 1);
+    await first.settled(never);
+    await until(() => !store.objects.has(partial));
+    await first.stop();
+    // As after a crash between the two: the whole one is there, damaged behind its header, and the partial one still too.
+    const whole = keySpace.segment({ timeline: tli(1), start: lsn(0) });
+    store.objects.set(partial, kept);
+    store.objects.set(whole, flipped(store.objects.get(whole) ?? new Uint8Array(), -50));
+    await rm(path);
+    await rm(bench.sealedPath(1, 0));
+    const archive = await bench.open({ main: store });
+    await until(
+      () => archive.status().faults.some(({ code }) => code === "TM-VAULT-ARCHIVE-DAMAGED"),
+      () => archive.status(),
+    );
+    expect(store.objects.has(partial)).toBe(true);
+    expect(await archive.fetch(keySpace.name({ timeline: tli(1), start: lsn(0) }))).toMatchObject({
+      kind: "file",
+      partial: true,
+      end: lsn(900),
+    });
+  });
+
   it("while it runs is put aside and made anew without an end of the archive", async () => {
     const store = new FaultyStore();
     await bench.seal(1, 0, 4);
