@@ -101,14 +101,12 @@ function voteText({ vote }: VaultSays): string {
 
 function describeChecked({ archive }: VaultSays): string {
   const { segments = 0, checked = 0 } = archive?.local ?? {};
-  return segments === 0
-    ? "no sealed segment is here"
-    : `${Math.round(Math.min(1, checked) * 100)} % of ${segments} local segments were read again since the start`;
+  return segments === 0 ? "no sealed segment is here" : `${segments} sealed segments here, ${checked} read again since the start`;
 }
 
 function describeStores(stores: readonly StoreStatus[], nowMs: number, layout: Layout): string[] {
   const rows = stores.map((store): Cell[] => [
-    { text: store.name, paint: layout.paint.strong },
+    { text: `store ${store.name}`, paint: layout.paint.strong },
     {
       text: store.state,
       paint: store.state === "current" ? layout.paint.good : store.state === "archiving" ? layout.paint.dim : layout.paint.warn,
@@ -119,7 +117,7 @@ function describeStores(stores: readonly StoreStatus[], nowMs: number, layout: L
     { text: store.unverified === 0 ? "" : `${store.unverified} not read yet` },
   ]);
   return layTable(
-    [{ title: "store" }, { title: "state" }, { title: "restores to" }, { title: "behind" }, { title: "objects" }, { title: "" }],
+    [{ title: "" }, { title: "state" }, { title: "restores to" }, { title: "behind" }, { title: "objects" }, { title: "" }],
     rows,
     { columns: layout.columns, dim: layout.paint.dim },
   );
@@ -137,7 +135,7 @@ function describeSurvey(surveyed: StoreSurveyed, nowMs: number, layout: Layout):
 
 function pointText(point: RecoveryPointStatus | undefined, nowMs: number): string {
   if (point === undefined) return UNKNOWN;
-  return `${point.lsn} (${point.timeline})${point.commitTimeMs === undefined ? "" : `, commit ${age(nowMs - point.commitTimeMs)}`}`;
+  return `${point.lsn} on timeline ${point.timeline}${point.commitTimeMs === undefined ? "" : `, commit ${age(nowMs - point.commitTimeMs)}`}`;
 }
 
 function field(label: string, value: string, { columns, paint }: Layout): string {

@@ -6,7 +6,7 @@ import { formatLsn, type Lsn } from "@tidemark/kernel/lsn";
 import type { TimelineSwitch } from "@tidemark/postgres/timeline-history";
 import { DEFAULT_SEGMENT_BYTES } from "@tidemark/postgres/wal/segment-name";
 import { KeySpace, type ArchiveKey } from "../archive/archive-key.ts";
-import type { FaultStatus, HoleStatus, RecoveryPointStatus } from "../archive/archive-status.ts";
+import type { FaultStatus, HoleStatus, RecoveryPointStatus, WalRangeStatus } from "../archive/archive-status.ts";
 import { findHoles, newestReach, type Coverage } from "../archive/hole-check.ts";
 import { RangeSet, type LsnRange } from "../archive/wal-range.ts";
 import type { ObjectFacts, ObjectStore } from "../../object-stores/object-store.ts";
@@ -52,8 +52,18 @@ type SegmentKey = Extract<ArchiveKey, { kind: "segment" | "partial" }>;
 
 async function surveySystem(parts: SurveyParts, system: SystemIdentifier, objects: readonly ObjectFacts[]): Promise<SystemSurvey> {
   const faults: FaultStatus[] = [];
-  const note = (code: FaultStatus["code"], subject: string, message: string): void =>
-    void faults.push({ code, where: parts.name, subject, message, sinceMs: parts.nowMs, seenMs: parts.nowMs });
+  const note = (code: FaultStatus["code"], subject: string, message: string): void => {
+    const range = rangeOf(keys.parse(subject), keys);
+    faults.push({
+      code,
+      where: parts.name,
+      subject,
+      message,
+      ...(range === undefined ? {} : { range }),
+      sinceMs: parts.nowMs,
+      seenMs: parts.nowMs,
+    });
+  };
   const segmentBytes = await findSegmentBytes(parts, objects);
   const keys = new KeySpace({ prefix: "", systemIdentifier: system, segmentBytes });
   const covered = new Map<Timeline, RangeSet>();
@@ -101,6 +111,13 @@ async function surveySystem(parts: SurveyParts, system: SystemIdentifier, object
     })),
     faults,
   };
+}
+
+/** Of the WAL that a key is about; of evidence, of the WAL that it is not. */
+function rangeOf(key: ArchiveKey | undefined, keys: KeySpace): WalRangeStatus | undefined {
+  const about = key?.kind === "evidence" ? keys.parse(key.of) : key;
+  if (about?.kind !== "segment" && about?.kind !== "partial") return undefined;
+  return { timeline: about.timeline, start: formatLsn(about.start), end: formatLsn(about.end) };
 }
 
 async function recoveryPointOf(
