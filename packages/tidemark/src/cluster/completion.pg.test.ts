@@ -157,6 +157,11 @@ describe("a completion", () => {
       ],
       ["zeros", "damaged at", (name, bytes) => (name === second && bytes.fill(0, 500_000), false)],
       ["silence", "nothing came for 3000 ms", (name) => name === second],
+      [
+        "silence in the middle",
+        "nothing came for 3000 ms",
+        (name, bytes, response) => name === second && response.write(bytes.subarray(0, 8_192)) !== undefined,
+      ],
     ];
     for (const [what, words, trouble] of troubles) {
       wal.trouble = trouble;

@@ -28,7 +28,7 @@ async function started(options?: StackOptions): Promise<{ cluster: ClusterStack;
   const { primary } = await cluster.until(
     "standby and vault are members",
     () => record(cluster),
-    ({ sets }) => sets.length === 1 && sets[0]?.required === required && sets[0].members.length === 2,
+    ({ sets }) => sets.length === 1 && sets[0]?.required === required && sets[0].members.length === (options?.nodes ?? 2),
   );
   return { cluster, primary, standby: cluster.store.nodes.find((node) => node.name !== primary)?.name ?? "" };
 }
@@ -107,6 +107,33 @@ describe("a cluster of two nodes and a vault", () => {
       ({ sets }) => sets.length === 1 && sets[0]?.required === 2,
       60_000,
     );
+  });
+
+  it("completes a standby that has not followed since the timeline before, across the switch", async () => {
+    const { cluster, primary } = await started({ nodes: 3, required: 1 });
+    const [second = "", behind = ""] = cluster.store.nodes.map((node) => node.name).filter((name) => name !== primary);
+    const load = new CommitLoad(cluster);
+    await cluster.ask(cluster.agentPort(behind), "/hold-back", { hold: true });
+    await load.more(100);
+    const before = await cluster.openRoute();
+    await lose(cluster, primary);
+    const between = await cluster.openRoute(before, 60_000);
+    expect(between).toMatchObject({ node: second, timeline: 2 });
+    await load.more(100);
+    await cluster.until(
+      "the vault is the only member",
+      () => record(cluster),
+      ({ sets }) => sets.length === 1 && sets[0]?.members.length === 1 && sets[0].members[0]?.node === "vault1",
+    );
+    await load.more(100);
+    await lose(cluster, second);
+    const after = await cluster.openRoute(between, 60_000);
+    await load.more(20);
+    await load.stop();
+    expect(after).toMatchObject({ node: behind, timeline: 3 });
+    expect((await cluster.report()).lastFailover).toMatchObject({ to: behind, completion: { from: "vault1" } });
+    expect(await load.missingOn(behind)).toEqual([]);
+    expect((await record(cluster)).loss).toBeUndefined();
   });
 
   it.each(["promise", "vote"] as const)("loses nothing when the vault is killed right after its %s was stored", async (what) => {

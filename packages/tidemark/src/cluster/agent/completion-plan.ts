@@ -38,11 +38,11 @@ export function planCompletion(way: {
       `${formatLsn(from.lsn)} on timeline ${from.timeline} is not in the past of timeline ${to.timeline}`,
     );
   }
-  const line = [...history.map((entry) => entry.timeline), to.timeline];
+  const line = new Set([...history.map((entry) => entry.timeline), to.timeline]);
   const histories: Timeline[] = [];
   const reserved: Timeline[] = [];
   for (let timeline = from.timeline + 1; timeline <= to.timeline; timeline++) {
-    (line.includes(timeline as Timeline) ? histories : reserved).push(timeline as Timeline);
+    (line.has(timeline as Timeline) ? histories : reserved).push(timeline as Timeline);
   }
   const segments: { name: string; start: Lsn }[] = [];
   const last = segmentStart((to.lsn - 1n) as Lsn, segmentBytes);

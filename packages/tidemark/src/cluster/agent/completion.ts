@@ -41,6 +41,8 @@ export const COMPLETION_TIMEOUT_MS = 120_000;
 const STUCK_MS = 3_000;
 const LOOK_MS = 3;
 const ASK_MS = 2_000;
+/** Written at once: each write is a way to another thread and back. */
+const WRITE_BYTES = 1_048_576;
 /** The largest history file that is read, bytes; one line per failover. */
 const MOST_HISTORY_BYTES = 1_048_576;
 
@@ -158,7 +160,16 @@ async function place(node: PostgresNode, name: string, content: AsyncIterable<Ui
   const path = join(node.completionFolder, name);
   const file = await open(`${path}.part`, "w", 0o600);
   try {
-    for await (const chunk of content) await file.writeFile(chunk);
+    let gathered: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of content) {
+      gathered.push(chunk);
+      bytes += chunk.length;
+      if (bytes < WRITE_BYTES) continue;
+      await file.writeFile(Buffer.concat(gathered));
+      [gathered, bytes] = [[], 0];
+    }
+    await file.writeFile(Buffer.concat(gathered));
   } finally {
     await file.close();
   }
