@@ -34,6 +34,7 @@ function withoutConfiguration(command: Command): Command {
 
 function fetchCommand(context: CommandContext): Command {
   return withoutConfiguration(withWalPlace(new Command("fetch")))
+    .summary("restore_command: give a recovery a WAL file")
     .description(
       "restore_command: gives a recovery the WAL file %f in %p. Asks the vaults, then the object stores themselves. Whatever is unclear makes PostgreSQL stop instead of opening the database short.",
     )
@@ -66,6 +67,7 @@ PostgreSQL stops at: 200 may pass, out of patience · 201 a hole · 202 damaged
 
 function pushCommand(context: CommandContext): Command {
   return withoutConfiguration(withWalPlace(new Command("push")))
+    .summary("archive_command: give a WAL file to the vaults")
     .description("archive_command: gives the WAL file %p to the vaults. Ends with 0 only when every one of them has made it durable.")
     .argument("<path>", "%p: a WAL segment, a history file or a backup label file")
     .addOption(
@@ -92,6 +94,7 @@ again. Exit codes: 0 durable · else not (docs/cli.md)`,
 
 function statusCommand(context: CommandContext): Command {
   return withWalPlace(new Command("status"))
+    .summary("recovery points, holes and damage")
     .description(
       "Says up to which commit each vault and each of its object stores could restore, what is missing or damaged, and whether WAL still comes. Where a vault does not answer, its object stores are looked into.",
     )
@@ -108,6 +111,7 @@ function statusCommand(context: CommandContext): Command {
 
 function timeCommand(context: CommandContext): Command {
   return withWalPlace(new Command("time-to-lsn"))
+    .summary("find the position of a time")
     .description(
       "Turns a time into the LSN of the last commit at or before it, to recover to with recovery_target_lsn (inclusive). A recovery_target_time after the last commit would fail.",
     )
@@ -125,6 +129,7 @@ function timeCommand(context: CommandContext): Command {
 
 function rebuildCommand(context: CommandContext): Command {
   return withWalPlace(new Command("rebuild-catalogue"))
+    .summary("read the object stores again")
     .description(
       "Makes a vault forget what its catalogue says of the object stores, and read it again from their objects. Changes no object.",
     )

@@ -17,7 +17,8 @@ export async function runTimeToLsn(terminal: Terminal, text: string, options: Wa
       if (options.json === true) terminal.out(JSON.stringify({ ...found, vault: vault.name }));
       else {
         terminal.out(found.lsn);
-        const words = `ends the last commit at or before ${new Date(timeMs).toISOString()}, made at ${new Date(found.timeMs).toISOString()} on timeline ${found.timeline}`;
+        const made = new Date(found.timeMs).toISOString();
+        const words = `is the last commit before the first that is later than ${new Date(timeMs).toISOString()}; it was made at ${made} on timeline ${found.timeline}. Recover to it with recovery_target_lsn, inclusive.`;
         terminal.err(terminal.paint.dim(wrap(words, terminal.columns)));
       }
       return EXIT.ok;

@@ -26,7 +26,7 @@ const MOST_ARCHIVE_WAIT_MS = 600_000;
 /** How often is looked whether it is. */
 const ARCHIVE_LOOK_MS = 250;
 
-/** The last commit at or before a time. */
+/** The last commit before the first one, in the order of WAL, that is later than a time. */
 export interface CommitAtTime {
   /** The beginning of its record: recovery_target_lsn with inclusive recovery ends right behind it, also when nothing follows. */
   readonly lsn: string;
