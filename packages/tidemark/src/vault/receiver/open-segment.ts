@@ -1,5 +1,7 @@
 // Puts the folder right before WAL is written at a position: what a kill may have left is finished or taken away, and what is
-// before the position is durable, also where a process wrote it that was killed before it flushed.
+// before the position is durable, also where a process wrote it that was killed before it flushed, or whose flush failed: then
+// the system may show bytes as clean that the disk never got (trap 2), so that a flush alone would say yes to them. What is
+// kept of a partial file is therefore written again before it is flushed.
 import type { Timeline } from "@tidemark/kernel/brands";
 import { TidemarkError, assert } from "@tidemark/kernel/errors";
 import type { Lsn } from "@tidemark/kernel/lsn";
@@ -70,6 +72,7 @@ function sealLeftover({ folder, files, timeline }: SegmentWriterOptions, start: 
   const fd = files.open(path, "update");
   try {
     assert(files.size(fd) === folder.segmentBytes, `${path} has the size of a segment`);
+    writeAgain(files, fd, folder.segmentBytes);
     files.sync(fd);
     files.rename(path, folder.segment({ timeline, lsn: start }, true));
   } finally {
@@ -85,6 +88,7 @@ function openPartial(options: SegmentWriterOptions, held: HeldBytes | undefined)
   try {
     files.truncate(fd, folder.segmentBytes);
     const keep = Math.max(Number(start - own), held?.to ?? 0);
+    writeAgain(files, fd, keep);
     zeroFrom(files, fd, { from: keep, to: folder.segmentBytes });
     files.sync(fd);
     return { fd, path };
@@ -94,6 +98,19 @@ function openPartial(options: SegmentWriterOptions, held: HeldBytes | undefined)
   }
 }
 
+function writeAgain(files: WalFiles, fd: number, end: number): void {
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  for (let at = 0; at < end; at += CHUNK_BYTES) {
+    const length = files.read(fd, chunk, { length: Math.min(CHUNK_BYTES, end - at), position: at });
+    writeWhole(files, fd, { bytes: chunk, length, position: at });
+  }
+}
+
+function writeWhole(files: WalFiles, fd: number, what: { bytes: Buffer; length: number; position: number }): void {
+  const { bytes, length, position } = what;
+  for (let done = 0; done < length;) done += files.write(fd, bytes, { from: done, length: length - done, position: position + done });
+}
+
 /** Of another life of the stream there may be more in the file than is asked for again: zeros follow what was received. */
 function zeroFrom(files: WalFiles, fd: number, range: { from: number; to: number }): void {
   const zeros = Buffer.alloc(CHUNK_BYTES);
@@ -101,7 +118,7 @@ function zeroFrom(files: WalFiles, fd: number, range: { from: number; to: number
   for (let at = range.from; at < range.to; at += CHUNK_BYTES) {
     const length = files.read(fd, chunk, { length: Math.min(CHUNK_BYTES, range.to - at), position: at });
     if (length === 0 || chunk.compare(zeros, 0, length, 0, length) === 0) continue;
-    for (let done = 0; done < length;) done += files.write(fd, zeros, { from: 0, length: length - done, position: at + done });
+    writeWhole(files, fd, { bytes: zeros, length, position: at });
   }
 }
 

@@ -5,7 +5,7 @@ import { seededRandom } from "@tidemark/kernel/random";
 import { WalFolder } from "../wal-folder.ts";
 import type { SegmentWriterOptions } from "./segment-writer.ts";
 import { SegmentWriter } from "./segment-writer.ts";
-import { knownWal } from "./testing/known-wal.ts";
+import { findKnownWal, knownWal } from "./testing/known-wal.ts";
 import { PowerCutWalFiles } from "./testing/power-cut-wal-files.ts";
 
 const SEGMENT_BYTES = 4_096;
@@ -136,6 +136,28 @@ describe("the segment writer", () => {
       expect(open(files, 300).flushed).toBe(300n);
       files.powerOn();
       expect(files.content(`${FIRST}.partial`)?.subarray(0, 300)).toEqual(knownWal(0, 300));
+    }
+  });
+
+  it("writes again what a failed flush left in memory only, though the system calls it clean (trap 2)", () => {
+    for (let seed = 1; seed < 40; seed++) {
+      for (const length of [3_000, SEGMENT_BYTES]) {
+        const files = new PowerCutWalFiles(seededRandom(seed));
+        const writer = open(files, 0);
+        write(writer, 200);
+        writer.flush();
+        files.plan({ call: length === SEGMENT_BYTES ? 2 : 3, what: { code: "EIO" } });
+        expect(() => {
+          write(writer, 100);
+          write(writer, length - 300);
+          writer.flush();
+        }).toThrow();
+        files.killProcess();
+        const found = findKnownWal(files, { timeline: 1 as Timeline, from: 0, segmentBytes: SEGMENT_BYTES });
+        expect(Number(open(files, found.end).flushed)).toBe(found.end);
+        files.powerOn();
+        expect(findKnownWal(files, { timeline: 1 as Timeline, from: 0, segmentBytes: SEGMENT_BYTES }).end).toBe(found.end);
+      }
     }
   });
 
