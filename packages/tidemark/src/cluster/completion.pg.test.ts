@@ -29,6 +29,8 @@ interface Behind {
   /** What to tell the candidate, besides what a test changes. */
   readonly order: { epoch: number; target: string; timeline: number; from: string };
   readonly count: number;
+  /** Where the first third of the rows ends, and a record. */
+  readonly third: string;
 }
 
 /** A standby that was held back while its primary committed, over several segments; the primary is dead, the standby has promised. */
@@ -50,7 +52,7 @@ async function behind(): Promise<Behind> {
     () => cluster.agent(standby),
     (status) => status.streaming === false,
   );
-  const count = await fill(cluster, primary);
+  const { count, third } = await fill(cluster, primary);
   const sql = await cluster.connect(primary);
   const [row] = await sql<{ lsn: string }[]>`SELECT pg_current_wal_flush_lsn()::text AS lsn`;
   await sql.end();
@@ -62,20 +64,30 @@ async function behind(): Promise<Behind> {
   await cluster.signalPostgres(primary, "SIGKILL");
   const claimed = epoch + 1;
   const vote = (await cluster.ask(cluster.agentPort(standby), "/revoke", { epoch: claimed })).body as Vote;
-  return { cluster, wal, standby, vote, count, order: { epoch: claimed, target: row?.lsn ?? "", timeline: vote.timeline, from: "vault1" } };
+  return {
+    cluster,
+    wal,
+    standby,
+    vote,
+    count,
+    third,
+    order: { epoch: claimed, target: row?.lsn ?? "", timeline: vote.timeline, from: "vault1" },
+  };
 }
 
-/** Commits over three segments. Answers how many rows there are. */
-async function fill(cluster: ClusterStack, primary: string): Promise<number> {
+/** Commits over three segments. Answers how many rows there are, and where the first third of them ends. */
+async function fill(cluster: ClusterStack, primary: string): Promise<{ count: number; third: string }> {
   const sql = await cluster.connect(primary);
   let count = 0;
+  let third = "";
   for (let round = 0; round < 3; round++) {
     await sql`INSERT INTO orders (id, note) SELECT g, repeat('x', 100) FROM generate_series(${count + 1}::int, ${count + 2_000}::int) g`;
     count += 2_000;
+    if (round === 0) third = (await sql<{ lsn: string }[]>`SELECT pg_current_wal_flush_lsn()::text AS lsn`)[0]?.lsn ?? "";
     if (round < 2) await sql.unsafe("SELECT pg_logical_emit_message(false, 'fill', repeat('y', 9000000))");
   }
   await sql.end();
-  return count;
+  return { count, third };
 }
 
 async function rows(cluster: ClusterStack, node: string): Promise<number> {
@@ -125,6 +137,15 @@ describe("a completion", () => {
     };
     expect(record.value.forkLsn).toBe(order.target);
     expect(existsSync(`${cluster.store.nodes.find((node) => node.name === standby)?.dataDir ?? ""}.completion`)).toBe(false);
+  });
+
+  it("goes no byte beyond the target, also when more is given: what is recorded as the fork must be where replay ends (R9)", async () => {
+    const { cluster, wal, standby, order, third } = await behind();
+    wal.givesMore = true;
+    expect((await cluster.ask(cluster.agentPort(standby), "/complete", { ...order, target: third })).status).toBe(200);
+    const vote = (await cluster.ask(cluster.agentPort(standby), "/revoke", { epoch: order.epoch })).body as Vote;
+    expect(vote.end).toBe(third);
+    expect(await rows(cluster, standby)).toBe(2_000);
   });
 
   it("is refused for another epoch than the promised one, from an unknown vault, and by a node that is no revoked standby", async () => {

@@ -17,6 +17,8 @@ export class ServedWal {
   readonly asked: string[] = [];
   /** Set to interfere; answers whether it has dealt with the request. */
   trouble: Trouble | undefined;
+  /** Gives what lies beyond the asked end as well. */
+  givesMore = false;
   readonly #server: Server;
   readonly #waiting = new Map<string, () => void>();
 
@@ -30,7 +32,7 @@ export class ServedWal {
         (bytes) => {
           const place = parseSegmentName(name, SEGMENT_BYTES);
           const upTo = url.searchParams.get("upTo");
-          if (place !== undefined && upTo !== null && parseLsn(upTo) < place.start + BigInt(SEGMENT_BYTES))
+          if (place !== undefined && upTo !== null && !this.givesMore && parseLsn(upTo) < place.start + BigInt(SEGMENT_BYTES))
             bytes.fill(0, Number(parseLsn(upTo) - place.start));
           if (this.trouble?.(name, bytes, response) !== true) response.end(bytes);
         },
