@@ -128,7 +128,8 @@ export class VaultReaders {
       config: this.#world.config,
       environment: this.#world.environment,
       commitsOf: async (range) => this.#commits?.commitsOf(range),
-      neededFrom: () => this.#commits?.neededFrom(),
+      // Before the commits are read nobody knows what of it they need.
+      neededFrom: () => this.#commits?.neededFrom() ?? (0n as Lsn),
     });
   }
 

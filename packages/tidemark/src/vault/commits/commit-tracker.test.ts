@@ -6,6 +6,7 @@ import type { Lsn } from "@tidemark/kernel/lsn";
 import { SMALL_SEGMENT_BYTES, WalBuilder } from "@tidemark/postgres/wal/testing/wal-builder";
 import type { BuiltRecord } from "@tidemark/postgres/wal/testing/wal-builder";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { mayLeave } from "../archive/retention.ts";
 import { CommitFolder } from "./testing/commit-folder.ts";
 import type { CommitFacts, CommitTracker } from "./commit-tracker.ts";
 import { PIECE_BYTES } from "./trail-cursor.ts";
@@ -131,6 +132,22 @@ describe("the commit tracker", () => {
       expect(indexed(tracker, wal)).toBe(commitsOf(wal, wal.position - (wal.position % MIB)).length);
       expect(tracker.neededFrom()! > wal.position - 2n * MIB).toBe(true);
     });
+  });
+
+  it("needs all of the WAL until it has begun, so that none of it leaves before it was read", async () => {
+    const wal = sampleWal({ segments: 3 });
+    const tracker = place.tracker();
+    expect(tracker.neededFrom()).toBe(0n);
+    place.receive(wal);
+    const oldest = [0n, 1n, 2n].map((at) => ({ timeline: 1 as Timeline, start: (wal.start + at * MIB) as Lsn, archived: true }));
+    const leaving = (): number =>
+      mayLeave({ oldest, segments: 3, segmentBytes: SMALL_SEGMENT_BYTES, keepBytes: 0, stores: 1, neededFrom: tracker.neededFrom() }).length;
+    expect(leaving()).toBe(0);
+    await place.track(async () => {
+      await tracker.catchUp(wal.position);
+      expect(leaving()).toBeGreaterThan(0);
+    }, tracker);
+    expect(leaving()).toBe(0);
   });
 
   it("lets everything else in the process have its turn while it reads", async () => {

@@ -171,11 +171,11 @@ export class CommitTracker implements Service {
     ];
   }
 
-  /** WAL from here on is still to be read: retention has to keep it. */
-  neededFrom(): Lsn | undefined {
+  /** WAL from here on is still to be read: retention has to keep it. While that is not known, before it began, all of it. */
+  neededFrom(): Lsn {
     const past = this.#past?.neededFrom;
     const live = this.#live?.boundary ?? this.#live?.position;
-    return past !== undefined && (live === undefined || past < live) ? past : live;
+    return (past !== undefined && (live === undefined || past < live) ? past : live) ?? (0n as Lsn);
   }
 
   /**
