@@ -45,7 +45,7 @@ export function findKnownWal(
     if (sealed && names.has(`${name}.partial`)) faults.push(`${name} is there sealed and partial`);
     if (!broken) end = at + right;
     if (sealed) sealedEnd = at + segmentBytes;
-    else if (right < segmentBytes) broken = true;
+    if (right < segmentBytes) broken = true;
   }
   return { end, sealedEnd, faults };
 }

@@ -39,6 +39,8 @@ function resized(bytes: Buffer, size: number): Buffer {
 /** What happens at the n-th call that changes something: an error, or the power goes in the middle of it. */
 export interface PlannedFault {
   readonly call: number;
+  /** Counts only these calls. */
+  readonly only?: string;
   readonly what: "power-cut" | { readonly code: string };
 }
 
@@ -55,6 +57,8 @@ export class PowerCutWalFiles implements WalFiles {
   #open = new Map<number, Inode>();
   #nextFd = 3;
   #fault: PlannedFault | undefined;
+  /** Calls until it happens. */
+  #left = 0;
   #off = false;
 
   constructor(random: Random) {
@@ -63,7 +67,8 @@ export class PowerCutWalFiles implements WalFiles {
 
   /** `call: 1` is the next one. */
   plan(fault: PlannedFault): void {
-    this.#fault = { ...fault, call: fault.call + this.calls.length };
+    this.#fault = fault;
+    this.#left = fault.call;
   }
 
   get isOff(): boolean {
@@ -207,7 +212,7 @@ export class PowerCutWalFiles implements WalFiles {
   #changes(what: string, half?: () => void): void {
     if (this.#off) throw new PowerCut("the power is off");
     this.calls.push(what);
-    if (this.#fault?.call !== this.calls.length) return;
+    if (this.#fault === undefined || (this.#fault.only ?? what) !== what || --this.#left !== 0) return;
     const { what: fault } = this.#fault;
     if (fault === "power-cut") this.#off = true;
     if (fault === "power-cut" || fault.code !== "ENOSPC") half?.();
