@@ -51,8 +51,8 @@ function fetchCommand(context: CommandContext): Command {
       "after",
       `
 Examples:
-  restore_command = 'tidemark wal fetch %f "%p" --config /etc/tidemark.yaml'
   tidemark wal fetch 00000001000000000000002A /tmp/segment
+  restore_command = 'tidemark wal fetch %f "%p" --config /etc/tidemark.yaml'
 
 Exit codes: 0 it is there · 1 the WAL surely ends before it, so recovery ends
 PostgreSQL stops at: 200 may pass, out of patience · 201 a hole · 202 damaged
@@ -79,6 +79,7 @@ function pushCommand(context: CommandContext): Command {
       "after",
       `
 Examples:
+  tidemark wal push /old/pg_wal/00000001000000000000002A
   archive_command = 'tidemark wal push "%p" --config /etc/tidemark.yaml'
   archive_command = 'tidemark wal push "%p" --archived 2min'
 

@@ -77,6 +77,7 @@ async function vaultGivers(place: WalPlace | undefined, options: FetchOptions, s
 async function storeGivers(place: WalPlace | undefined, system: string | undefined): Promise<WalGiver[]> {
   if (place === undefined) return [];
   const { openStoreLibraries } = await import("../vault/serving/open-store-libraries.ts");
-  const libraries = openStoreLibraries(place.vaults, system as SystemIdentifier | undefined);
+  const { walWorld } = await import("./wal-world.ts");
+  const libraries = openStoreLibraries(place.vaults, walWorld(), system as SystemIdentifier | undefined);
   return libraries.map(({ vault, name, library }) => ({ name: `store ${name} of ${vault}`, give: (file: string) => library.give(file) }));
 }

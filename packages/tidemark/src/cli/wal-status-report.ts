@@ -7,6 +7,7 @@ import type { SystemSurvey } from "../vault/serving/store-survey.ts";
 import { VaultWalClient } from "../vault/serving/vault-wal-client.ts";
 import type { VaultStatus } from "../vault/vault-status.ts";
 import { walToken, type WalPlace } from "./wal-place.ts";
+import { walWorld } from "./wal-world.ts";
 
 /** Another process says it, maybe of another version: whatever is missing is unknown. */
 export type VaultSays = Partial<Omit<VaultStatus, "archive">> & { readonly archive?: Partial<ArchiveStatus> };
@@ -58,7 +59,7 @@ async function surveyStores(vault: VaultConfig): Promise<StoreSurveyed[]> {
   if (vault.archive.stores.length === 0) return [];
   const { openSurveys } = await import("../vault/serving/open-store-libraries.ts");
   return Promise.all(
-    openSurveys(vault).map(async ({ name, survey }): Promise<StoreSurveyed> => {
+    openSurveys(vault, walWorld()).map(async ({ name, survey }): Promise<StoreSurveyed> => {
       try {
         return { store: name, known: true, systems: await survey() };
       } catch (error) {

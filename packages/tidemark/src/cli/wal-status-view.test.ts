@@ -113,6 +113,13 @@ describe("trouble", () => {
     ]);
   });
 
+  test("is a store of which it is not known what it could restore to", () => {
+    const { recoveryPoint: _unknown, ...main } = WELL.archive?.stores?.[0] ?? ({} as never);
+    expect(troubles({ archive: { stores: [{ ...main, state: "reading" }] } })).toEqual([
+      "vault vault1: store main: what it could restore to is not known yet",
+    ]);
+  });
+
   test("is what is not known: an answer without its parts never looks well (HONEST-NUMBER)", () => {
     const empty = report({});
     expect(empty.troubles.length).toBeGreaterThan(0);

@@ -23,6 +23,7 @@ function ofStatus(status: VaultSays): string[] {
     ...(status.state === "streaming"
       ? []
       : [`it is ${status.state ?? "in an unknown state"}${status.detail === undefined ? "" : `: ${status.detail}`}`]),
+    ...(status.recoveryPoint === undefined ? ["what it could restore to is not known"] : []),
     ...(status.faults === undefined ? ["its faults are not known"] : []),
   ];
 }
@@ -47,8 +48,10 @@ function reason(text: string | undefined): string {
   return text === undefined ? "" : ` (${text})`;
 }
 
-function ofStore({ name, state, lastError }: StoreStatus): string[] {
-  if (state !== "held" && state !== "stopped") return [];
+function ofStore({ name, state, lastError, recoveryPoint }: StoreStatus): string[] {
+  if (state !== "held" && state !== "stopped") {
+    return recoveryPoint === undefined ? [`store ${name}: what it could restore to is not known yet`] : [];
+  }
   return [`store ${name} is ${state}${lastError === undefined ? "" : `: ${lastError.message} (${lastError.code})`}`];
 }
 

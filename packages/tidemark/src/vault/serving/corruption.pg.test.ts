@@ -3,11 +3,18 @@ import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { formatLsn } from "@tidemark/kernel/lsn";
+import type { SystemIdentifier } from "@tidemark/kernel/brands";
+import { formatLsn, type Lsn } from "@tidemark/kernel/lsn";
+import { systemClock } from "@tidemark/kernel/platform/system-clock";
+import { systemRandom } from "@tidemark/kernel/platform/system-random";
 import { DEFAULT_SEGMENT_BYTES, parseSegmentName } from "@tidemark/postgres/wal/segment-name";
 import { startPrimary, type TestServer } from "@tidemark/postgres/testing/cluster-fixture";
+import { openKeyRing } from "../sealing/open-key-ring.ts";
+import { sealObject } from "../sealing/sealed-object.ts";
 import { ask, flushLsn, switchWal } from "../testing/running-vault.ts";
 import { ArchivedVault } from "./testing/archived-vault.ts";
+
+const KEY_WORLD = { clock: systemClock, random: systemRandom, environment: {} };
 
 let primary: TestServer;
 let vault: ArchivedVault;
@@ -132,7 +139,7 @@ describe("tidemark wal status tells, with its range,", () => {
     await vault.statusUntil("that all is well", ({ code }) => code === 0);
   });
 
-  test("WAL of another system: a server that took the primary's place, and an object in its archive (trap 9)", async () => {
+  test("a server of another system in the primary's place (trap 9)", async () => {
     await using other = await startPrimary();
     vault.vault.follow(other);
     await told(/TM-VAULT-SYSTEM-IDENTIFIER/, NO_RANGE);
@@ -140,9 +147,15 @@ describe("tidemark wal status tells, with its range,", () => {
 
   test("an object of another cluster under a key of this one", async () => {
     await vault.close();
-    const foreign = await objectOf((await vault.sealed()).at(-1) ?? "");
+    const raw = await readFile(join(vault.vault.wal, middle));
+    const keys = await openKeyRing({ key: { kind: "file", file: vault.keyFile }, formerKeys: [] }, KEY_WORLD);
+    const place = parseSegmentName(middle, DEFAULT_SEGMENT_BYTES);
+    if (place === undefined) throw new Error(`${middle} is no segment`);
+    const range = { start: place.start, end: (place.start + BigInt(DEFAULT_SEGMENT_BYTES)) as Lsn };
+    const facts = { kind: "wal" as const, systemIdentifier: "42" as SystemIdentifier, timeline: place.timeline, range };
+    const { bytes } = await sealObject(raw, facts, { keys, zstdLevel: 1, random: systemRandom });
     await rm(join(vault.vault.wal, middle));
-    await copyFile(foreign, await objectOf(middle));
+    await writeFile(await objectOf(middle), bytes);
     await vault.open();
     await told(/TM-VAULT-ARCHIVE-DAMAGED|TM-VAULT-OTHER-BYTES|TM-SEAL/);
   });

@@ -1,8 +1,5 @@
 // The object stores of a store's vaults, opened for reading without a vault. Loaded only when a vault does not answer.
 import type { SystemIdentifier } from "@tidemark/kernel/brands";
-import { silentLogger } from "@tidemark/kernel/logger";
-import { systemClock } from "@tidemark/kernel/platform/system-clock";
-import { systemRandom } from "@tidemark/kernel/platform/system-random";
 import { parseTimelineHistory } from "@tidemark/postgres/timeline-history";
 import type { VaultConfig } from "../../config/config.ts";
 import { openObjectStore } from "../../object-stores/open-object-store.ts";
@@ -24,8 +21,11 @@ export interface OpenedLibrary {
 }
 
 /** A store that is opened when it is asked first: one that is away must not keep the others from answering. */
-export function openStoreLibraries(vaults: readonly VaultConfig[], systemIdentifier: SystemIdentifier | undefined): OpenedLibrary[] {
-  const world = worldNow();
+export function openStoreLibraries(
+  vaults: readonly VaultConfig[],
+  world: ObjectStoreWorld,
+  systemIdentifier: SystemIdentifier | undefined,
+): OpenedLibrary[] {
   return vaults.flatMap((vault) => {
     const keys = once(() => openKeyRing(vault.archive.encryption, world));
     return vault.archive.stores.map(({ name, options }): OpenedLibrary => {
@@ -42,8 +42,10 @@ export function openStoreLibraries(vaults: readonly VaultConfig[], systemIdentif
 }
 
 /** Looks into the stores of a vault; each is opened when its survey is called. */
-export function openSurveys(vault: VaultConfig): { readonly name: string; readonly survey: () => Promise<SystemSurvey[]> }[] {
-  const world = worldNow();
+export function openSurveys(
+  vault: VaultConfig,
+  world: ObjectStoreWorld,
+): { readonly name: string; readonly survey: () => Promise<SystemSurvey[]> }[] {
   const keys = once(() => openKeyRing(vault.archive.encryption, world));
   return vault.archive.stores.map(({ name, options }) => ({
     name,
@@ -53,7 +55,7 @@ export function openSurveys(vault: VaultConfig): { readonly name: string; readon
         return await surveyStore({
           store,
           name,
-          nowMs: systemClock.wallMs(),
+          nowMs: world.clock.wallMs(),
           header: async (key) => readSealedStart(await store.get(key, { range: { start: 0, end: SEALED_START_BYTES } })).header,
           history: async (key) => {
             const { raw } = await unsealObject(await store.get(key), { keys: await keys() });
@@ -65,10 +67,6 @@ export function openSurveys(vault: VaultConfig): { readonly name: string; readon
       }
     },
   }));
-}
-
-function worldNow(): ObjectStoreWorld {
-  return { clock: systemClock, random: systemRandom, logger: silentLogger, environment: process.env };
 }
 
 async function openObject(object: Uint8Array, keys: KeyRing): Promise<OpenedObject> {

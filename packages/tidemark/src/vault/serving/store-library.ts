@@ -6,7 +6,7 @@ import type { SystemIdentifier, Timeline } from "@tidemark/kernel/brands";
 import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
 import { formatLsn, type Lsn } from "@tidemark/kernel/lsn";
 import { parseTimelineHistory, type TimelineSwitch } from "@tidemark/postgres/timeline-history";
-import { parseHistoryName, parseSegmentName } from "@tidemark/postgres/wal/segment-name";
+import { parseSegmentName } from "@tidemark/postgres/wal/segment-name";
 import { KeySpace } from "../archive/archive-key.ts";
 import type { ObjectStore } from "../../object-stores/object-store.ts";
 import { parseWalFileName, type WalFileName } from "./wal-file-name.ts";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Timeline } from "@tidemark/kernel/brands";
-import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
+import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import { formatLsn } from "@tidemark/kernel/lsn";
 import { historyName } from "@tidemark/postgres/wal/segment-name";
@@ -275,9 +275,4 @@ function holeError(name: string, range: WalRange): TidemarkError {
   return new TidemarkError("TM-VAULT-HOLE", `${name} cannot be given: WAL is missing here, ${words}`, {
     details: { timeline: range.timeline, start: formatLsn(range.start), end: formatLsn(range.end) },
   });
-}
-
-/** Whether an error of {@link WalLibrary.give} means that the WAL surely ends. */
-export function isEndOfWal(error: unknown): boolean {
-  return hasCode(error, "TM-VAULT-END-OF-WAL");
 }

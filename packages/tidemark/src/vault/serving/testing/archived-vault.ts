@@ -1,6 +1,6 @@
 // A vault with a configuration of its own, an archive in a folder, and the commands of `tidemark wal` on it. The vault's parts live in
 // this process; the commands that PostgreSQL starts are processes.
-import { chmod, chown, cp, mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "@tidemark/kernel/errors";
 import { freePort, testFolder, type TestServer } from "@tidemark/postgres/testing/cluster-fixture";
@@ -150,11 +150,6 @@ export class ArchivedVault implements AsyncDisposable {
       .map((entry) => join(entry.parentPath, entry.name))
       .filter((path) => pattern.test(path))
       .sort();
-  }
-
-  /** A copy of the object store as it is now. */
-  async copyObjects(to: string): Promise<void> {
-    await cp(this.objects, to, { recursive: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
