@@ -10,12 +10,14 @@ import type { Lsn } from "@tidemark/kernel/lsn";
 import { formatLsn } from "@tidemark/kernel/lsn";
 import type { Random } from "@tidemark/kernel/random";
 import { keepRunning } from "@tidemark/kernel/service";
+import { segmentName } from "@tidemark/postgres/wal/segment-name";
 import type { FastifyInstance } from "fastify";
 import type { VaultConfig } from "../config/config.ts";
 import type { Archive } from "./archive/archive.ts";
 import type { StatusParts } from "./describe-vault.ts";
 import { CommitTracker } from "./commits/commit-tracker.ts";
 import { timeMs } from "./commits/commit-point.ts";
+import type { SpareSegments } from "./commits/known-commits.ts";
 import { openVaultArchive } from "./open-vault-archive.ts";
 import { VaultShelf } from "./serving/vault-shelf.ts";
 import type { CommitAtTime } from "./serving/wal-routes.ts";
@@ -88,14 +90,34 @@ export class VaultReaders {
     const commits = this.#commits;
     const facts = commits?.facts();
     if (commits === undefined || facts === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "no commit was read yet");
-    const answer = await commits.timeToLsn(atMs);
+    const spare: SpareSegments = (place) => this.#archivedSegment(place);
+    let answer = await commits.timeToLsn(atMs, spare);
+    // Everything that is known is later: the archive may reach further back than the index of commits does.
+    if (answer.through === undefined && this.#world.config.archive.stores.length > 0) {
+      const learnt = await commits.learnArchived(atMs, spare);
+      answer = await commits.timeToLsn(atMs, spare);
+      if (learnt === "more" && answer.through === undefined)
+        throw new TidemarkError("TM-VAULT-UNSURE", `commits before ${formatLsn(answer.known.from)} are being read again from the archive`);
+    }
     if (!answer.exact)
-      throw new TidemarkError("TM-VAULT-UNSURE", "the WAL of that time is not in the vault's folder any more: look for it in the archive");
+      throw new TidemarkError("TM-VAULT-UNSURE", "the WAL of that time is neither in the vault's folder nor, whole, in an object store");
     const { through } = answer;
     if (through === undefined) return undefined;
     const timeline = this.#vault.reach.history.find((step) => through.lsn < step.switchLsn)?.timeline ?? facts.position.timeline;
     // The beginning of its record: recovery stops right behind it, also when nothing follows (trap 36).
     return { lsn: formatLsn(through.lsn), timeline, timeMs: timeMs(through), xid: through.xid };
+  }
+
+  /** A segment that is not in the folder any more; undefined when no store has it whole. Rejects when that is not known. */
+  async #archivedSegment(place: Parameters<SpareSegments>[0]): Promise<Uint8Array | undefined> {
+    const archive = this.#archive;
+    if (archive === undefined) {
+      if (this.#world.config.archive.stores.length === 0) return undefined;
+      throw new TidemarkError("TM-VAULT-UNSURE", "this vault's archive is not open");
+    }
+    const { folder } = this.#place();
+    const found = await archive.fetch(segmentName({ timeline: place.timeline, lsn: place.start }, folder.segmentBytes));
+    return found.kind === "file" && !found.partial ? found.bytes : undefined;
   }
 
   async #keepArchiving(signal: AbortSignal): Promise<void> {

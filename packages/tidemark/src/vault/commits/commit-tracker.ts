@@ -19,6 +19,7 @@ import type { WalPoint } from "../receiver/stream-plan.ts";
 import type { SealedCommits } from "../sealing/sealed-header.ts";
 import type { WalRange } from "../archive/wal-range.ts";
 import type { WalFolder } from "../wal-folder.ts";
+import { indexArchived } from "./archived-commits.ts";
 import type { CommitSum } from "./commit-book.ts";
 import { addCommits, missingRanges, sumCommits } from "./commit-book.ts";
 import type { CommitIndexOptions } from "./commit-index.ts";
@@ -69,6 +70,9 @@ const RETRY_MS = 1_000;
 const MISSING_MS = 2_000;
 /** How long {@link CommitTracker.commitsOf} waits for a range to be read, milliseconds. */
 const ANSWER_MS = 10_000;
+
+/** Segments that one question has read from the archive: some seconds. */
+const ARCHIVED_SEGMENTS = 16;
 
 const INDEX_NAME = "commits.sqlite";
 
@@ -234,6 +238,29 @@ export class CommitTracker implements Service {
     const known = this.#known();
     if (known === undefined) throw unreadable("no WAL was read yet", undefined);
     return answerTime(Math.round(timeMs * 1000), timeWorld(known, spare));
+  }
+
+  /**
+   * Reads WAL that is only in the archive, backwards from where what is known begins, until a commit at or before the time is known:
+   * `known`; `more`: not yet, after {@link ARCHIVED_SEGMENTS} segments; `ended`: the archive has no more. What was read is kept.
+   */
+  async learnArchived(timeMs: number, spare: SpareSegments): Promise<"known" | "more" | "ended"> {
+    const [index, trail, sum] = [this.#index, this.#trail, this.#sum];
+    if (index === undefined || trail === undefined || sum === undefined || this.#past?.done === false) return "more";
+    const slices = new Slices(this.#options.clock);
+    const segmentBytes = Number(this.#segmentBytes);
+    const enough = ({ earliestUs }: SegmentCommits): boolean => earliestUs !== undefined && earliestUs <= Math.round(timeMs * 1000);
+    const want = { from: sum.from, most: ARCHIVED_SEGMENTS, enough };
+    const { from, ended } = await indexArchived({ index, trail, segmentBytes, spare, slices }, want);
+    for (let to = this.#sum?.to; to !== undefined; to = this.#sum?.to) {
+      const longer = await this.#add(to, slices);
+      // A segment may have been added meanwhile.
+      if (this.#sum?.to !== to) continue;
+      this.#sum = longer;
+      break;
+    }
+    const row = index.get(trail.pieceAt((from + this.#segmentBytes - 1n) as Lsn).timeline, from);
+    return row !== undefined && enough(row) ? "known" : ended ? "ended" : "more";
   }
 
   #known(): KnownCommits | undefined {

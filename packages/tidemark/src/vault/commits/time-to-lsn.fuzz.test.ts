@@ -99,4 +99,38 @@ describe("a time as a place in WAL", () => {
     });
     place.dispose();
   });
+
+  it("is found in segments that are elsewhere and that the index lost, which it has again afterwards", async () => {
+    // Long commits, so that most go over from one segment into the next.
+    const { wal, commits } = build(Array.from({ length: 90 }, (_, index) => index * 10), 90_000); // prettier-ignore
+    const place = new CommitFolder();
+    place.receive(wal);
+    for (const name of readdirSync(place.folder.wal).sort().slice(0, 4)) rmSync(join(place.folder.wal, name));
+    let asked = 0;
+    const spare = async ({ start }: { start: Lsn }): Promise<Uint8Array | undefined> => {
+      asked++;
+      return start < wal.start ? undefined : wal.bytes(true).subarray(Number(start - wal.start), Number(start - wal.start + MIB));
+    };
+    await place.track(async (tracker) => {
+      await tracker.catchUp(wal.position);
+      const early = commits[1]!;
+      expect((await tracker.timeToLsn(early.timeMs, spare)).through).toBeUndefined();
+      expect(await tracker.learnArchived(early.timeMs, spare)).toBe("known");
+      for (const { timeMs } of commits.slice(0, -1)) {
+        const truth = expected(commits, timeMs);
+        const found = await tracker.timeToLsn(timeMs, spare);
+        expect({ through: found.through?.lsn, next: found.next?.lsn, exact: found.exact }).toEqual({ through: truth.through, next: truth.next, exact: true }); // prettier-ignore
+      }
+      expect(tracker.facts()).toMatchObject({ commits: commits.length, since: wal.start });
+      expect(await tracker.learnArchived(commits[0]!.timeMs - 1, spare)).toBe("ended");
+    });
+    // What was read from the archive is not read again.
+    asked = 0;
+    await place.track(async (tracker) => {
+      await tracker.catchUp(wal.position);
+      expect(tracker.facts()).toMatchObject({ commits: commits.length, since: wal.start });
+    });
+    expect(asked).toBe(0);
+    place.dispose();
+  });
 });
