@@ -14,6 +14,8 @@ export interface SampleExposure {
   readonly rtoMs?: number;
   readonly recoveryTimeMs?: number;
   readonly atMs?: number;
+  /** Since when it is not known. */
+  readonly unknownSinceMs?: number;
 }
 
 export function exposureOfTest(sample: SampleExposure): ScenarioExposure {
@@ -25,7 +27,7 @@ export function exposureOfTest(sample: SampleExposure): ScenarioExposure {
     scenario: sample.scenario ?? "node-loss",
     ...(rpoMs === undefined ? {} : { objective: { rpoMs, rtoMs: sample.rtoMs ?? 300_000 } }),
     recoveryPoint: nothing,
-    exposureMs: exposureMs === undefined ? unknown("the standby does not answer", sample.atMs ?? 0) : known(exposureMs, measured),
+    exposureMs: exposureMs === undefined ? unknown("the standby does not answer", sample.unknownSinceMs ?? sample.atMs ?? 0) : known(exposureMs, measured),
     bytes: nothing,
     transactions: nothing,
     uses: [{ store: "orders-db", copy: "pg2" }],

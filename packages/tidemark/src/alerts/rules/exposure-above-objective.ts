@@ -1,0 +1,31 @@
+// The promise is broken now: if the scenario happened this second, more would be lost than the objective allows.
+import { formatDuration } from "@tidemark/kernel/duration";
+import type { ScenarioRule } from "./rule.ts";
+import { CLEAR, UNKNOWN } from "./rule.ts";
+
+export const exposureAboveObjective: ScenarioRule = {
+  name: "exposure-above-objective",
+  scope: "scenario",
+  severity: "page",
+  forMs: 0,
+  keepMs: 10_000,
+  judge({ exposure, objective }) {
+    const figure = exposure.exposureMs;
+    if (!figure.known) return UNKNOWN;
+    if (figure.value <= objective.rpoMs) return CLEAR;
+    const uses = exposure.uses.map(({ store, copy }) => `${store}/${copy}`).join(", ");
+    return {
+      kind: "holds",
+      summary: `${exposure.service}: ${exposure.scenario} would lose ${formatDuration(figure.value)} now, ${formatDuration(objective.rpoMs)} are allowed`,
+      evidence: {
+        exposureMs: figure.value,
+        objectiveMs: objective.rpoMs,
+        errorMs: figure.errorMs,
+        method: figure.method,
+        measuredAtMs: figure.atMs,
+        uses: uses === "" ? "no copy" : uses,
+        ...(exposure.business?.amount.known === true ? { business: `${exposure.business.amount.value} ${exposure.business.unit}` } : {}),
+      },
+    };
+  },
+};
