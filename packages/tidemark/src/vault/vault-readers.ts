@@ -14,6 +14,7 @@ import { segmentName } from "@tidemark/postgres/wal/segment-name";
 import type { FastifyInstance } from "fastify";
 import type { VaultConfig } from "../config/config.ts";
 import type { Archive } from "./archive/archive.ts";
+import type { ArchiveLimits } from "./archive/archive-options.ts";
 import type { StatusParts } from "./describe-vault.ts";
 import { CommitTracker } from "./commits/commit-tracker.ts";
 import { timeMs } from "./commits/commit-point.ts";
@@ -34,6 +35,7 @@ export interface ReadersWorld {
   readonly random: Random;
   readonly logger: Logger;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly archiveLimits?: Partial<ArchiveLimits>;
 }
 
 export class VaultReaders {
@@ -149,6 +151,7 @@ export class VaultReaders {
       vault: this.#vault,
       config: this.#world.config,
       environment: this.#world.environment,
+      ...(this.#world.archiveLimits === undefined ? {} : { limits: this.#world.archiveLimits }),
       commitsOf: async (range) => this.#commits?.commitsOf(range),
       // Before the commits are read nobody knows what of it they need.
       neededFrom: () => this.#commits?.neededFrom() ?? (0n as Lsn),
