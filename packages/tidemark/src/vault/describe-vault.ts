@@ -102,6 +102,7 @@ function faultsOf(vault: Vault, parts: StatusParts): VaultFault[] {
       code: report.code,
       part: "receiver",
       what: report.why ?? report.state,
+      ...(report.range === undefined ? {} : { range: report.range }),
       sinceMs: report.sinceMs,
       hint: hintOf(report.code),
     });

@@ -1,5 +1,5 @@
 // The data-loss traps that a receiver of WAL meets, each against a real server.
-import { readFile, readdir, rm } from "node:fs/promises";
+import { open, readFile, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Timeline } from "@tidemark/kernel/brands";
 import type { Lsn } from "@tidemark/kernel/lsn";
@@ -245,6 +245,28 @@ describe.each(testMajors())("a vault of PostgreSQL %i", (major: PostgresMajor) =
     // The evidence has the bytes.
     const whole = await readFile(join(evidence, kept.filter((name) => name.startsWith("00000001")).sort()[0] ?? ""));
     expect(whole.subarray(Number(cutAt % 0x100_0000n)).some((byte) => byte !== 0)).toBe(true);
+  });
+
+  it("says which range differs when the new timeline's copy is not what is here, and overwrites nothing (traps 3, 10)", async () => {
+    const primary = await primaryWith();
+    const standby = await standbyOf(primary, "s1");
+    await using vault = await RunningVault.start(place, targetOf(primary));
+    const end = await writeWal(primary, 1);
+    await vault.reached(end);
+    await replayed(standby, end);
+    const partial = (await readdir(vault.wal)).find((name) => name.endsWith(".partial")) ?? "";
+    const file = await open(join(vault.wal, partial), "r+");
+    await file.write(Buffer.from([0xff]), 0, 1, 70_001);
+    await file.close();
+    const changed = await readFile(join(vault.wal, partial));
+    await promote(standby);
+    vault.follow(standby);
+    const status = await vault.until("it refuses", ({ state }) => state === "refusing");
+    const fault = status.faults.find(({ code }) => code === "TM-VAULT-OTHER-BYTES");
+    expect(parseLsn(fault?.range?.from.lsn ?? "") % 0x100_0000n).toBe(70_001n);
+    expect(parseLsn(fault?.range?.to.lsn ?? "")).toBeGreaterThanOrEqual(end);
+    expect(fault?.range?.to.timeline).toBe(2);
+    expect((await readFile(join(vault.wal, partial))).subarray(0, 80_000)).toEqual(changed.subarray(0, 80_000));
   });
 
   it("refuses the old primary after it followed the new one, whatever it writes (R6, trap 24)", async () => {

@@ -15,7 +15,7 @@ import { WalFolder } from "../wal-folder.ts";
 import { cutWal } from "./diverged-wal.ts";
 import { storeHistoryChain, storedHistory } from "./history-chain.ts";
 import { nodeWalFiles } from "./node-wal-files.ts";
-import type { ReceiverHost, ReceiverStart, ReceiverTarget } from "./receiver-port.ts";
+import type { ReceiverHost, ReceiverReport, ReceiverStart, ReceiverTarget } from "./receiver-port.ts";
 import type { RestartScan } from "./restart-scan.ts";
 import { scanAfterRestart } from "./restart-scan.ts";
 import { SegmentWriter } from "./segment-writer.ts";
@@ -128,7 +128,7 @@ export class Receiver {
         if (!(error instanceof TidemarkError) || error.code === "TM-VAULT-FAIL-STOP") throw error;
         if (signal.aborted) break;
         const waits = WAITS.has(error.code);
-        host.report({ state: waits ? "waiting" : "refused", code: error.code, why: error.message });
+        host.report({ state: waits ? "waiting" : "refused", code: error.code, why: error.message, ...rangeOf(error) });
         if (said !== error.code) logger.warn({ err: error, node: target.node }, "does not receive");
         said = error.code;
         if (this.#options.frontier.read().flushed !== before) pauseMs = FIRST_PAUSE_MS;
@@ -416,6 +416,13 @@ export class Receiver {
   take(file: VaultFile): void {
     this.#file = file;
   }
+}
+
+/** The WAL that an error is about, where its details say so. */
+function rangeOf({ details }: TidemarkError): Pick<ReceiverReport, "range"> {
+  const { timeline, lsn, to } = details;
+  if (typeof timeline !== "number" || typeof lsn !== "string" || typeof to !== "string") return {};
+  return { range: { from: { timeline: timeline as Timeline, lsn }, to: { timeline: timeline as Timeline, lsn: to } } };
 }
 
 function expectedOf(target: ReceiverTarget): PlanInput["expected"] {

@@ -1,6 +1,6 @@
 // What passes between the vault's main thread and the receiver: plain data, because the receiver runs in a thread of its own.
 import type { Epoch, SystemIdentifier, Timeline } from "@tidemark/kernel/brands";
-import type { VaultFile, VaultFileChange } from "../vault-file.ts";
+import type { StoredPoint, VaultFile, VaultFileChange } from "../vault-file.ts";
 import type { WalPoint } from "./stream-plan.ts";
 
 /** Whom to receive from. The password stands in it in clear: it goes from thread to thread only. */
@@ -21,6 +21,8 @@ export interface ReceiverReport {
   readonly state: ReceiverState;
   readonly code?: string;
   readonly why?: string;
+  /** The WAL that it is about, where it is about some. */
+  readonly range?: { readonly from: StoredPoint; readonly to: StoredPoint };
 }
 
 /** Something about the server that is followed; it goes away with its cause. */

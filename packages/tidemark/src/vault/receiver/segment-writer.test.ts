@@ -84,7 +84,7 @@ describe("the segment writer", () => {
     const wrong = knownWal(150, 200);
     wrong[100] = 0;
     expect(() => write(writer, 200, wrong)).toThrow(
-      expect.objectContaining({ code: "TM-VAULT-OTHER-BYTES", details: expect.objectContaining({ lsn: "0/FA" }) }),
+      expect.objectContaining({ code: "TM-VAULT-OTHER-BYTES", details: { timeline: 1, lsn: "0/FA", to: "0/12C" } }),
     );
     expect(files.content(`${FIRST}.partial`)?.subarray(0, 300)).toEqual(knownWal(0, 300));
   });

@@ -308,7 +308,7 @@ export class SegmentWriter {
     while (mine[same] === theirs[same]) same += 1;
     const lsn = formatLsn((this.position + BigInt(same)) as Lsn);
     throw new TidemarkError("TM-VAULT-OTHER-BYTES", `the server sent other WAL at ${lsn} than is here; nothing was overwritten`, {
-      details: { timeline: this.timeline, lsn },
+      details: { timeline: this.timeline, lsn, to: formatLsn((this.#segment + BigInt(held.to)) as Lsn) },
     });
   }
 
