@@ -220,7 +220,8 @@ export class AlertFile {
 
   #attempt<T>(work: () => T): T {
     const code: ErrorCode = "TM-ALERT-STORE";
-    if (this.#broken !== undefined) throw new TidemarkError(code, `${this.#path} is not used any more after a fault`, { cause: this.#broken });
+    if (this.#broken !== undefined)
+      throw new TidemarkError(code, `${this.#path} is not used any more after a fault`, { cause: this.#broken });
     try {
       return work();
     } catch (cause) {

@@ -192,11 +192,7 @@ export class Judge {
   }
 }
 
-function* told(
-  rule: Rule,
-  verdicts: readonly SubjectVerdict[],
-  of: { base: Subject; owner: string | undefined },
-): Generator<Judged> {
+function* told(rule: Rule, verdicts: readonly SubjectVerdict[], of: { base: Subject; owner: string | undefined }): Generator<Judged> {
   for (const { subject, verdict } of verdicts) {
     const whole = { ...of.base, ...subject };
     yield { rule, key: subjectKey(rule.name, whole), subject: whole, owner: of.owner, verdict };

@@ -154,7 +154,14 @@ export class JudgementEngine {
     if (this.silences().length >= MOST_SILENCES)
       throw new TidemarkError("TM-ALERT-SILENCE", `a silence beyond the ${MOST_SILENCES} that are in force`);
     const { matchers, endsAtMs, who, why } = request;
-    const silence: Silence = { id: uuidV7(nowMs, this.#world.random), matchers, startsAtMs: nowMs, endsAtMs, who: who.trim(), why: why.trim() };
+    const silence: Silence = {
+      id: uuidV7(nowMs, this.#world.random),
+      matchers,
+      startsAtMs: nowMs,
+      endsAtMs,
+      who: who.trim(),
+      why: why.trim(),
+    };
     await this.#world.audit.append({
       who: silence.who,
       action: "silence-alerts",
@@ -293,7 +300,8 @@ export class JudgementEngine {
     if (queued > 0) this.#outbox.announce();
     for (const { active, kind } of changes) {
       const { rule, subject, summary } = active.alert;
-      if (kind === "firing" || kind === "ended") this.#world.logger.warn({ rule, ...subject, summary }, kind === "firing" ? "alert" : "alert ended");
+      if (kind === "firing" || kind === "ended")
+        this.#world.logger.warn({ rule, ...subject, summary }, kind === "firing" ? "alert" : "alert ended");
     }
   }
 
@@ -314,7 +322,10 @@ export class JudgementEngine {
     }
     if (kind === "ended") {
       const { alert } = active;
-      const transition = this.#file.addTransition({ ...notificationOf(alert, "resolved"), endsAtMs: nowMs, ended: ended ?? "clear" }, nowMs);
+      const transition = this.#file.addTransition(
+        { ...notificationOf(alert, "resolved"), endsAtMs: nowMs, ended: ended ?? "clear" },
+        nowMs,
+      );
       this.#file.removeAlert(alert.fingerprint);
       // Whoever was never told of it needs not hear that it is over.
       return alert.notified ? this.#queue(alert, transition, nowMs) : 0;

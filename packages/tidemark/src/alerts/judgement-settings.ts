@@ -51,7 +51,8 @@ export class SettledJudgement {
       if (!RULES.some((rule) => rule.name === name))
         throw new TidemarkError("TM-ALERT-SETTING", `there is no rule "${name}"; there are ${RULES.map((rule) => rule.name).join(", ")}`);
       for (const duration of [forMs, keepMs])
-        if (duration !== undefined && !(duration >= 0)) throw new TidemarkError("TM-ALERT-SETTING", `rule ${name}: a duration of ${duration} ms`);
+        if (duration !== undefined && !(duration >= 0))
+          throw new TidemarkError("TM-ALERT-SETTING", `rule ${name}: a duration of ${duration} ms`);
     }
     for (const { target } of Object.values(settings.services)) if (target !== undefined) checkSloTarget(target);
     const stores = new Set(Object.values(settings.services).flatMap((service) => service.stores));

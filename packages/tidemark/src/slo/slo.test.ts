@@ -42,6 +42,10 @@ describe("a time slice", () => {
     expect(sliceQuality(exposureOfTest({ exposureMs: 5 }))).toBeUndefined();
   });
 
+  it("is bad without a figure where it is certain that nothing survives", () => {
+    expect(sliceQuality({ ...exposureOfTest({ rpoMs: 60_000 }), judgement: "above", lost: ["orders-db"] })).toBe("bad");
+  });
+
   it("takes the worse of two looks, and what is surely bad before what is not known", () => {
     expect(worseSlice("good", "unknown")).toBe("unknown");
     expect(worseSlice("unknown", "bad")).toBe("bad");

@@ -8,7 +8,8 @@ export type SliceQuality = "good" | "bad" | "unknown";
 /** How a second counts; undefined where nobody said how much may be lost, so that nothing can be judged. */
 export function sliceQuality(exposure: ScenarioExposure): SliceQuality | undefined {
   if (exposure.objective === undefined) return undefined;
-  // The figure decides, not the word: a judgement without a number behind it is none.
+  // What is certain without a figure is certain: where nothing would survive, no number says how much that is.
+  if (exposure.judgement === "above") return "bad";
   if (!exposure.exposureMs.known) return "unknown";
   return exposure.exposureMs.value <= exposure.objective.rpoMs ? "good" : "bad";
 }

@@ -17,7 +17,10 @@ const MOST_KEYS = 2;
 /** HMAC-SHA-256 of `<t>.<body>` with each key. Throws TM-ALERT-SECRET for a key that could be guessed, or more than two. */
 export function signWebhook(body: string, atMs: number, keys: readonly Redacted<string>[]): string {
   if (keys.length === 0 || keys.length > MOST_KEYS)
-    throw new TidemarkError("TM-ALERT-SECRET", `${keys.length} webhook keys, one is needed and ${MOST_KEYS} are allowed while it is changed`);
+    throw new TidemarkError(
+      "TM-ALERT-SECRET",
+      `${keys.length} webhook keys, one is needed and ${MOST_KEYS} are allowed while it is changed`,
+    );
   const signatures = keys.map((key) => {
     if (key.reveal().length < SHORTEST_KEY)
       throw new TidemarkError("TM-ALERT-SECRET", `a webhook key of fewer than ${SHORTEST_KEY} characters`);

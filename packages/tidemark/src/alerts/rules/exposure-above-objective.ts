@@ -11,8 +11,16 @@ export const exposureAboveObjective: ScenarioRule = {
   keepMs: 10_000,
   judge({ exposure, objective }) {
     const figure = exposure.exposureMs;
-    if (!figure.known) return UNKNOWN;
-    if (figure.value <= objective.rpoMs) return CLEAR;
+    if (!figure.known) {
+      if (exposure.judgement !== "above") return UNKNOWN;
+      const lost = exposure.lost ?? [];
+      return {
+        kind: "holds",
+        summary: `${exposure.service}: ${exposure.scenario} would take more now than ${formatDuration(objective.rpoMs)}${lost.length === 0 ? "" : `: everything of ${lost.join(", ")}`}`,
+        evidence: { why: figure.why, objectiveMs: objective.rpoMs, ...(lost.length === 0 ? {} : { lost: lost.join(", ") }) },
+      };
+    }
+    if (figure.value <= objective.rpoMs && exposure.judgement !== "above") return CLEAR;
     const uses = exposure.uses.map(({ store, copy }) => `${store}/${copy}`).join(", ");
     return {
       kind: "holds",

@@ -14,7 +14,8 @@ export const exposureUnknownTooLong: ScenarioRule = {
   keepMs: 10_000,
   judge({ nowMs, exposure, objective }) {
     const figure = exposure.exposureMs;
-    if (figure.known) return CLEAR;
+    // Surely above is worse than unknown, and has its own rule.
+    if (figure.known || exposure.judgement === "above") return CLEAR;
     return {
       kind: "holds",
       // Blind for as long as the objective: from then on it may be broken without anybody knowing.

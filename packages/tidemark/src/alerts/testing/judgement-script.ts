@@ -104,7 +104,8 @@ export class JudgementScript {
     if (objective !== null) {
       this.#rpoMs = parseDuration(objective[1] ?? "");
       this.#rtoMs = parseDuration(objective[2] ?? "");
-    } else if (exposure !== null) await this.#play(this.#shapeOf(exposure[1] ?? "", parseDuration(exposure[2] ?? "")), parseDuration(exposure[2] ?? ""));
+    } else if (exposure !== null)
+      await this.#play(this.#shapeOf(exposure[1] ?? "", parseDuration(exposure[2] ?? "")), parseDuration(exposure[2] ?? ""));
     else if (silence !== null)
       await this.#engine.silence({
         matchers: { rule: silence[1] ?? "" },
@@ -158,7 +159,10 @@ export class JudgementScript {
     const figure = this.#exposureMs === undefined ? { unknownSinceMs: this.#knownAtMs } : { exposureMs: this.#exposureMs };
     const exposure = exposureOfTest({ rpoMs: this.#rpoMs, rtoMs: this.#rtoMs, atMs: nowMs, ...figure });
     const primary = copyOfTest({ name: "pg1", kind: "primary" });
-    const standby = copyOfTest({ name: "pg2", ...(this.#copy === "lost" ? { recoveryPoint: unknown("it does not answer", this.#lostAtMs) } : {}) });
+    const standby = copyOfTest({
+      name: "pg2",
+      ...(this.#copy === "lost" ? { recoveryPoint: unknown("it does not answer", this.#lostAtMs) } : {}),
+    });
     const stores = [storeOfTest({ copies: this.#copy === "absent" ? [primary] : [primary, standby] })];
     this.#engine.observe(nowMs, { exposures: [exposure], stores, vaults: [this.#vault] });
     this.#tell();
@@ -173,7 +177,8 @@ export class JudgementScript {
         this.lines.push(`${this.#second}s ${rule} firing (${alert?.severity}): ${alert?.summary}`);
       }
     }
-    for (const [rule, state] of this.#phases) if (!now.has(rule)) this.lines.push(`${this.#second}s ${rule} ${state === "firing" ? "over" : "dropped"}`);
+    for (const [rule, state] of this.#phases)
+      if (!now.has(rule)) this.lines.push(`${this.#second}s ${rule} ${state === "firing" ? "over" : "dropped"}`);
     this.#phases = now;
     const due = this.#outbox.due("pager", this.clock.wallMs(), 100);
     for (const { notification } of due) this.lines.push(`${this.#second}s   told pager: ${told(notification)}`);

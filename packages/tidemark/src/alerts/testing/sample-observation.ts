@@ -27,10 +27,13 @@ export function exposureOfTest(sample: SampleExposure): ScenarioExposure {
     scenario: sample.scenario ?? "node-loss",
     ...(rpoMs === undefined ? {} : { objective: { rpoMs, rtoMs: sample.rtoMs ?? 300_000 } }),
     recoveryPoint: nothing,
-    exposureMs: exposureMs === undefined ? unknown("the standby does not answer", sample.unknownSinceMs ?? sample.atMs ?? 0) : known(exposureMs, measured),
+    exposureMs:
+      exposureMs === undefined
+        ? unknown("the standby does not answer", sample.unknownSinceMs ?? sample.atMs ?? 0)
+        : known(exposureMs, measured),
     bytes: nothing,
     transactions: nothing,
-    uses: [{ store: "orders-db", copy: "pg2" }],
+    uses: [{ store: "orders-db", copy: "pg2", proven: true }],
     recoveryTimeMs: sample.recoveryTimeMs === undefined ? nothing : known(sample.recoveryTimeMs, measured),
     judgement: rpoMs === undefined ? "no-objective" : exposureMs === undefined ? "unknown" : exposureMs <= rpoMs ? "within" : "above",
     notCovered: [],
