@@ -2,8 +2,16 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { startPrimary, type TestServer } from "@tidemark/postgres/testing/cluster-fixture";
+import type { Timeline } from "@tidemark/kernel/brands";
+import type { Lsn } from "@tidemark/kernel/lsn";
+import { DEFAULT_SEGMENT_BYTES, segmentName, segmentStart } from "@tidemark/postgres/wal/segment-name";
 import { ask, flushLsn, switchWal } from "../testing/running-vault.ts";
-import { backupOf, recover, ServedVault, serverLog } from "./testing/served-vault.ts";
+import { segmentCheck } from "./segment-check.ts";
+import { backupOf, recover, ServedVault, serverLog, TEST_TOKEN } from "./testing/served-vault.ts";
+import { VaultWalClient } from "./vault-wal-client.ts";
+
+/** Longer than any record that these tests write. */
+const LONGEST_HERE_BYTES = 65_536;
 
 let primary: TestServer;
 let vault: ServedVault;
@@ -42,6 +50,32 @@ async function count(server: TestServer): Promise<number> {
 async function sealedSegments(): Promise<string[]> {
   return (await readdir(vault.vault.wal)).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
 }
+
+describe("the growing segment of a server that writes without pause", () => {
+  test("is given again and again, always whole records, never less than was durable before it was asked for", async () => {
+    let writing = true;
+    const writers = [1, 2, 3].map(async () => {
+      while (writing) await order(20);
+    });
+    const client = new VaultWalClient({ name: "vault1", host: "127.0.0.1", port: vault.port }, TEST_TOKEN);
+    try {
+      for (let i = 0; i < 20; i++) {
+        const durable = vault.vault.vault.reach.position()?.lsn ?? 0n;
+        const name = segmentName({ timeline: 1 as Timeline, lsn: durable as Lsn }, DEFAULT_SEGMENT_BYTES);
+        const { end = 0n, bytes } = await client.get(name);
+        // Only a record that was not whole yet may lie between.
+        expect(durable - end).toBeLessThan(BigInt(LONGEST_HERE_BYTES));
+        const check = segmentCheck(() => Promise.resolve());
+        const systemIdentifier = vault.vault.file.systemIdentifier ?? "";
+        const start = segmentStart(durable as Lsn, DEFAULT_SEGMENT_BYTES);
+        expect(await check(bytes, { timeline: 1 as Timeline, start, upTo: end as Lsn, systemIdentifier })).toBeUndefined();
+      }
+    } finally {
+      writing = false;
+      await Promise.all(writers);
+    }
+  });
+});
 
 describe("restore_command = tidemark wal fetch", () => {
   test("replays everything that the vault received, to the last record of the partial segment (trap 12)", async () => {

@@ -1,5 +1,6 @@
 // A vault's WAL as those who recover may have it: what the vault's main thread knows, turned into what the rules of serving ask for.
 import { setImmediate } from "node:timers/promises";
+import { sleep } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { parseLsn, type Lsn } from "@tidemark/kernel/lsn";
 import { segmentStart } from "@tidemark/postgres/wal/segment-name";
@@ -13,6 +14,10 @@ import type { ServingState } from "./serving-rules.ts";
 import { parseWalFileName } from "./wal-file-name.ts";
 import { WalLibrary } from "./wal-library.ts";
 import type { CommitAtTime, WalRouteParts, WalShelf } from "./wal-routes.ts";
+
+/** How often the end of WAL that grows is looked for, and the pause between two looks, milliseconds. */
+const MOST_LOOKS = 100;
+const LOOK_AGAIN_MS = 20;
 
 export interface VaultShelfParts {
   readonly vault: Vault;
@@ -108,17 +113,27 @@ export class VaultShelf implements WalRouteParts {
     };
   }
 
-  /** End of the last whole record. Where the reader of records is behind what is durable, and it matters, the files are read. */
+  /**
+   * End of the last whole record that is durable. Where the reader of records is behind, and it matters, it is waited for, or the file is
+   * read. A file that is read while it grows may look damaged, and may hold what is not durable yet: then it is read again.
+   */
   async #end(timeline: number, segmentBytes: number, upTo: Lsn | undefined): Promise<{ end: Lsn; unsure?: string }> {
     const { reach } = this.#parts.vault;
-    const [read, here] = [reach.recordEnd(), reach.position()];
-    const sureEnough = read !== undefined && read.timeline === timeline && ((upTo ?? 0n) <= read.lsn || read.lsn === here?.lsn);
-    if (sureEnough) return { end: read.lsn };
-    const scan = await reach.scan();
-    if (scan === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has no WAL yet");
-    const unsure = scan.damage === undefined ? {} : { unsure: `the newest WAL here is damaged: ${scan.damage.what}` };
-    if (scan.whole.timeline === timeline) return { end: scan.whole.lsn, ...unsure };
-    // A timeline of which nothing came yet: its first segment begins with the bytes before the fork.
-    return { end: segmentStart(scan.whole.lsn, segmentBytes), ...unsure };
+    const target = reach.position()?.lsn ?? 0n;
+    for (let look = 0; look < MOST_LOOKS; look++) {
+      const before = reach.position()?.lsn;
+      const read = reach.recordEnd();
+      if (read?.timeline === timeline && ((upTo ?? 0n) <= read.lsn || read.lsn >= target)) return { end: read.lsn };
+      const scan = await reach.scan();
+      if (scan === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has no WAL yet");
+      const here = reach.position()?.lsn;
+      const stands = here !== undefined && here === before;
+      // A timeline of which nothing came yet: its first segment begins with the bytes before the fork.
+      const end = scan.whole.timeline === timeline ? scan.whole.lsn : segmentStart(scan.whole.lsn, segmentBytes);
+      if (stands && scan.damage !== undefined) return { end, unsure: `the newest WAL here is damaged: ${scan.damage.what}` };
+      if (scan.damage === undefined && (here === undefined || scan.whole.lsn <= here)) return { end };
+      await sleep(this.clock, LOOK_AGAIN_MS);
+    }
+    throw new TidemarkError("TM-VAULT-UNSURE", "WAL arrives faster here than its end can be found");
   }
 }

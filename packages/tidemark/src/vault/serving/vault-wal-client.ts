@@ -90,6 +90,15 @@ export class VaultWalClient {
     return this.#json((await this.#ask({ method, path, ...(method === "POST" ? { silenceMs: LONG_SILENCE_MS } : {}) })).body);
   }
 
+  /** Clears the vault's recorded faults of a code; answers how many there were. Rejects like {@link get}. */
+  async clearFaults(code: string): Promise<number> {
+    const sent = Buffer.from(JSON.stringify({ code }));
+    const { body } = await this.#ask({ method: "POST", path: "/faults/clear", body: sent, contentType: "application/json" });
+    const { cleared } = (this.#json(body) ?? {}) as { cleared?: unknown };
+    if (typeof cleared !== "number") throw this.#away(new Error("its answer is none of a vault"));
+    return cleared;
+  }
+
   #json(body: Buffer): unknown {
     try {
       return JSON.parse(body.toString("utf8"));
@@ -98,12 +107,12 @@ export class VaultWalClient {
     }
   }
 
-  async #ask(options: { method: string; path: string; body?: Uint8Array; silenceMs?: number }): Promise<Answer> {
+  async #ask(options: { method: string; path: string; body?: Uint8Array; contentType?: string; silenceMs?: number }): Promise<Answer> {
     const { host, port } = this.vault;
     const answer = await new Promise<Answer>((resolve, reject) => {
       const headers: Record<string, string | number> = { authorization: `Bearer ${this.#token.reveal()}` };
       if (options.body !== undefined) {
-        headers["content-type"] = "application/octet-stream";
+        headers["content-type"] = options.contentType ?? "application/octet-stream";
         headers["content-length"] = options.body.length;
         headers[WAL_HEADER.sha256] = createHash("sha256").update(options.body).digest("hex");
       }
