@@ -94,6 +94,12 @@ export const vaultServingErrors = {
     retry: "never",
     hint: "Name it with --store and --vault; `stores.<store>.vaults` in tidemark.yaml lists them.",
   },
+  "TM-VAULT-FAULT-CODE": {
+    meaning: "A recorded fault was to be cleared without its code or without a reason.",
+    normal: false,
+    retry: "never",
+    hint: "Name a code that `tidemark wal status` shows, such as TM-VAULT-GAP, and say with --reason what was done about it.",
+  },
   "TM-VAULT-TIME": {
     meaning: "A text is not a time.",
     normal: false,

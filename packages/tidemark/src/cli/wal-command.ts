@@ -9,7 +9,7 @@ import type { PushOptions } from "./wal-push-command.ts";
 const DEFAULT_PATIENCE = "30s";
 const DEFAULT_ARCHIVE_WAIT = "60s";
 
-/** `tidemark wal push|fetch|status|time-to-lsn|rebuild-catalogue|verify`. Each is loaded when it runs: `fetch` is started for every segment. */
+/** `tidemark wal push|fetch|status|time-to-lsn|rebuild-catalogue|clear-fault`. Each is loaded when it runs: `fetch` is started for every segment. */
 export function walCommand(context: CommandContext): Command {
   return new Command("wal")
     .description("Archives WAL into vaults, gives it back to a recovery, and says up to where one could go.")
@@ -17,7 +17,8 @@ export function walCommand(context: CommandContext): Command {
     .addCommand(pushCommand(context))
     .addCommand(statusCommand(context))
     .addCommand(timeCommand(context))
-    .addCommand(rebuildCommand(context));
+    .addCommand(rebuildCommand(context))
+    .addCommand(clearFaultCommand(context));
 }
 
 function withWalPlace(command: Command): Command {
@@ -136,10 +137,27 @@ function rebuildCommand(context: CommandContext): Command {
     )
     .addHelpText(
       "after",
-      "\nExample:\n  tidemark wal rebuild-catalogue --vault vault1\n\nExit codes: 0 done · 69 the vault does not answer",
+      "\nExample:\n  tidemark wal rebuild-catalogue --vault vault1\n\nExit codes: 0 done · 75 the vault does not answer",
     )
     .action(async (options: WalPlaceOptions) => {
       const { runRebuild } = await import("./wal-rebuild-command.ts");
       context.end(await runRebuild(context.terminal, options));
+    });
+}
+
+function clearFaultCommand(context: CommandContext): Command {
+  return withWalPlace(new Command("clear-fault"))
+    .description(
+      "Says that somebody has seen to what a vault recorded and keeps telling: a gap, WAL past a fork, damage. It is told no more; with TM-VAULT-GAP no base backup is asked for any more. Evidence stays. Faults that stand now go away with their cause only.",
+    )
+    .argument("<code>", "as `tidemark wal status` shows it")
+    .requiredOption("--reason <text>", "why, for the audit log")
+    .addHelpText(
+      "after",
+      '\nExample:\n  tidemark wal clear-fault TM-VAULT-GAP --reason "base backup of 1 March taken"\n\nExit codes: 0 cleared · 1 none of this code was recorded · 75 no answer',
+    )
+    .action(async (code: string, options: WalPlaceOptions & { reason: string }) => {
+      const { runClearFault } = await import("./wal-clear-fault-command.ts");
+      context.end(await runClearFault(context.terminal, code, options));
     });
 }
