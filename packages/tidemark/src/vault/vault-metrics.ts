@@ -1,6 +1,7 @@
 import type { OpenMetricsContentType } from "prom-client";
 import { Gauge, Registry } from "prom-client";
 import { parseLsn } from "@tidemark/kernel/lsn";
+import type { StoreStatus } from "./archive/archive-status.ts";
 import type { VaultStatus } from "./vault-status.ts";
 
 /** A vault's metrics in the OpenMetrics text form, made from its status at each scrape: they cannot disagree with it. */
@@ -35,6 +36,11 @@ export class VaultMetrics {
     );
     this.#gauge("tidemark_vault_disk_free_bytes", "Free bytes where the vault writes.", (now) => now.disk?.freeBytes);
     this.#gauge("tidemark_vault_wal_bytes", "Bytes of WAL in the vault's folder.", (now) => now.disk?.walBytes);
+    this.#gauge(
+      "tidemark_vault_evidence_bytes",
+      "Bytes of evidence that only a person removes: WAL past a fork, damaged files.",
+      (now) => now.disk?.divergedBytes,
+    );
     this.#storeGauges();
   }
 
@@ -48,12 +54,18 @@ export class VaultMetrics {
 
   /** Each object store has a recovery point of its own. */
   #storeGauges(): void {
-    const figures = [
-      ["tidemark_vault_archive_lag_bytes", "WAL that is durable in the vault and not archived in the store.", "lagBytes"],
-      ["tidemark_vault_archive_lag_seconds", "Age of the oldest WAL that is not archived in the store.", "lagSeconds"],
-    ] as const;
+    const figures: readonly (readonly [string, string, (store: StoreStatus) => number | undefined])[] = [
+      ["tidemark_vault_archive_lag_bytes", "WAL that is durable in the vault and not archived in the store.", (one) => Number(one.lagBytes)],
+      ["tidemark_vault_archive_lag_seconds", "Age of the oldest WAL that is not archived in the store.", (one) => one.lagSeconds],
+      [
+        "tidemark_vault_archive_position_bytes",
+        "Everything before this WAL position was stored there, read again and compared.",
+        ({ recoveryPoint }) => (recoveryPoint === undefined ? undefined : Number(parseLsn(recoveryPoint.lsn))),
+      ],
+      ["tidemark_vault_archive_held", "1 while the last attempt to archive into the store failed.", (one) => (one.state === "held" ? 1 : 0)],
+    ];
     const status = this.#status;
-    for (const [name, help, field] of figures) {
+    for (const [name, help, read] of figures) {
       const gauge: Gauge = new Gauge({
         name,
         help,
@@ -62,8 +74,10 @@ export class VaultMetrics {
         collect(): void {
           gauge.reset();
           const now = status();
-          for (const store of now.archive?.stores ?? [])
-            gauge.set({ vault: now.vault, store: now.store, object_store: store.name }, Number(store[field]));
+          for (const store of now.archive?.stores ?? []) {
+            const value = read(store);
+            if (value !== undefined) gauge.set({ vault: now.vault, store: now.store, object_store: store.name }, value);
+          }
         },
       });
     }
