@@ -8,6 +8,7 @@ import { journalErrors } from "./error-codes/journal.ts";
 import { objectStoreErrors } from "./error-codes/object-store.ts";
 import { platformErrors } from "./error-codes/platform.ts";
 import { postgresErrors } from "./error-codes/postgres.ts";
+import { probeErrors } from "./error-codes/probes.ts";
 import { proofErrors } from "./error-codes/proof.ts";
 import { proveErrors } from "./error-codes/prove.ts";
 import { vaultArchiveErrors } from "./error-codes/vault-archive.ts";
@@ -27,6 +28,7 @@ const catalogue = {
   ...objectStoreErrors,
   ...platformErrors,
   ...postgresErrors,
+  ...probeErrors,
   ...proofErrors,
   ...proveErrors,
   ...vaultArchiveErrors,

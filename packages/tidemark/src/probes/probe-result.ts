@@ -79,7 +79,8 @@ export interface CopyFacts {
   readonly synchronous: Figure<boolean>;
   /**
    * The times to which it can go back (against `bad-write`); absent: only to its newest state. Wall time, milliseconds, by the
-   * same clock as the recovery point. A single base backup goes back to one time.
+   * same clock as the recovery point. A single base backup goes back to one time. Of a copy that holds `wal`: from when to when
+   * its WAL is unbroken; without it nobody knows what it can be put on.
    */
   readonly pointInTime?: { readonly fromMs: number; readonly toMs: number };
   /** Until when nobody, not even the account's owner, can delete it, wall time in milliseconds; absent: it can be deleted now. */
