@@ -157,7 +157,11 @@ class WalStream {
     this.#heardSinceTick = true;
     return this.#step(() => {
       this.#decoder.feed(bytes, length);
-      return this.#readOut();
+      const more = this.#readOut();
+      // A read that did not fill the buffer has emptied the socket: the group is whole, and a turn of the loop is saved.
+      if (more && length < bytes.length) this.#endGroup();
+      else this.#later();
+      return more;
     });
   }
 
@@ -168,7 +172,6 @@ class WalStream {
     for (;;) {
       switch (decoder.next()) {
         case WAL_EVENT.needBytes:
-          this.#later();
           return true;
         case WAL_EVENT.walBegins:
           if (!writer.isAt(decoder.startHigh, decoder.startLow)) throw this.#gap();
@@ -188,7 +191,6 @@ class WalStream {
           break;
         case WAL_EVENT.streamEnds:
           this.#serverEnded = true;
-          this.#later();
           return false;
       }
     }
@@ -217,6 +219,7 @@ class WalStream {
     if (!this.#held) return;
     this.#step(() => {
       this.#held = false;
+      this.#later();
       if (!this.#readOut()) return false;
       if (this.#full) this.#order.onFull?.(false);
       this.#full = false;
