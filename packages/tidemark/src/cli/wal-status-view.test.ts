@@ -86,6 +86,20 @@ describe("a vault that is well", () => {
     `);
   });
 
+  test("is shown with the evidence that it keeps, which is no trouble by itself", () => {
+    const folders = ["20260301T115900.000Z-damaged", "20260301T115901.000Z-diverged"].map((name) => ({ name, bytes: 16_777_216 }));
+    const kept = report({
+      ...WELL,
+      disk: { freeBytes: 5e9, walBytes: 5e7, divergedBytes: 83_886_080 },
+      evidence: { count: 5, folders },
+    });
+    expect(kept.troubles).toEqual([]);
+    expect(shown(kept, 200)).toContain(
+      "  evidence  5 in the vault's diverged/, 80 MiB, kept until somebody removes them: 20260301T115900.000Z-damaged (16 MiB), 20260301T115901.000Z-diverged (16 MiB), and 3 more",
+    );
+    expect(shown(report({ ...WELL, evidence: { count: 0, folders: [] } }))).not.toContain("evidence");
+  });
+
   test("has no trouble", () => {
     expect(report(WELL).troubles).toEqual([]);
   });

@@ -13,6 +13,8 @@ interface Layout {
 
 const UNKNOWN = "unknown";
 const LABEL_WIDTH = 10;
+/** Pieces of evidence that are named, the oldest. */
+const EVIDENCE_SHOWN = 4;
 
 /** The lines of a status. */
 export function describeWalStatus(report: WalReport, layout: Layout): string[] {
@@ -60,6 +62,7 @@ function describeStatus(status: VaultSays, nowMs: number, layout: Layout): strin
     ...(status.disk === undefined
       ? []
       : [field("disk", `${formatSize(status.disk.walBytes)} of WAL, ${formatSize(status.disk.freeBytes)} free`, layout)]),
+    ...((status.evidence?.count ?? 0) === 0 ? [] : [field("evidence", describeEvidence(status), layout)]),
     ...(status.archive?.local === undefined ? [] : [field("checked", describeChecked(status), layout)]),
     ...(stores.length === 0
       ? [field("stores", paint.warn("none: this vault's disk is the only copy"), layout)]
@@ -102,6 +105,15 @@ function voteText({ vote }: VaultSays): string {
 function describeChecked({ archive }: VaultSays): string {
   const { segments = 0, checked = 0 } = archive?.local ?? {};
   return segments === 0 ? "no sealed segment is here" : `${segments} sealed segments here, ${checked} read again since the start`;
+}
+
+/** It takes room until somebody has looked into it. */
+function describeEvidence({ evidence, disk }: VaultSays): string {
+  const { count = 0, folders = [] } = evidence ?? {};
+  const named = folders.slice(0, EVIDENCE_SHOWN).map(({ name, bytes }) => `${name} (${formatSize(bytes)})`);
+  const more = count > named.length ? `, and ${count - named.length} more` : "";
+  const total = disk === undefined ? "" : `, ${formatSize(disk.divergedBytes)}`;
+  return `${count} in the vault's diverged/${total}, kept until somebody removes them: ${named.join(", ")}${more}`;
 }
 
 function describeStores(stores: readonly StoreStatus[], nowMs: number, layout: Layout): string[] {

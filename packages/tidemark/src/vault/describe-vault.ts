@@ -23,7 +23,7 @@ export interface StatusParts {
   readonly trouble?: { readonly code: string; readonly what: string; readonly sinceMs: number };
   /** Faults of WAL that was pushed. */
   readonly pushed?: () => readonly VaultFault[];
-  readonly disk?: () => VaultStatus["disk"];
+  readonly disk?: () => Pick<VaultStatus, "disk" | "evidence"> | undefined;
 }
 
 export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
@@ -68,7 +68,7 @@ export function describeVault(vault: Vault, parts: StatusParts): VaultStatus {
     gaps: file.gaps,
     ...(file.baseBackupWanted === undefined ? {} : { baseBackupWanted: file.baseBackupWanted }),
     faults: [...faultsOf(vault, parts), ...commitFaults.map(describeCommitFault), ...archiveFaults(archive), ...(parts.pushed?.() ?? [])],
-    ...(disk === undefined ? {} : { disk }),
+    ...(disk === undefined ? {} : disk),
     ...(archive === undefined ? {} : { archive }),
     uptimeMs: Math.round(vault.uptimeMs),
     atMs: clock.wallMs(),
@@ -196,33 +196,57 @@ export function asMember(vault: Vault, status: VaultStatus, revision: number | u
   };
 }
 
+/** Pieces of evidence that are named in the status; all of them are counted. */
+const EVIDENCE_NAMED = 32;
+
 /** How full the vault's place is, as it was last measured. */
 export class DiskMeasure {
   readonly #folder: WalFolder;
-  #last: VaultStatus["disk"];
+  #last: Pick<VaultStatus, "disk" | "evidence"> | undefined;
 
   constructor(directory: string) {
     this.#folder = new WalFolder(directory, 1);
   }
 
-  get last(): VaultStatus["disk"] {
+  get last(): Pick<VaultStatus, "disk" | "evidence"> | undefined {
     return this.#last;
   }
 
   async measure(): Promise<void> {
     const { directory, wal, diverged } = this.#folder;
     const { bavail, bsize } = await statfs(directory);
-    this.#last = { freeBytes: bavail * bsize, walBytes: await bytesIn(wal), divergedBytes: await bytesIn(diverged) };
+    const evidence = await sizesIn(diverged);
+    const divergedBytes = evidence.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#last = {
+      disk: { freeBytes: bavail * bsize, walBytes: await bytesIn(wal), divergedBytes },
+      evidence: { count: evidence.length, folders: evidence.slice(0, EVIDENCE_NAMED) },
+    };
   }
+}
+
+/** Everything in a folder with its size, by name: the names of evidence begin with its time. */
+async function sizesIn(folder: string): Promise<{ name: string; bytes: number }[]> {
+  const sizes: { name: string; bytes: number }[] = [];
+  for (const name of (await readdir(folder)).sort()) {
+    const path = join(folder, name);
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined) sizes.push({ name, bytes: found.isDirectory() ? await bytesIn(path) : found.size });
+  }
+  return sizes;
 }
 
 /** Allocated bytes, with those of folders within. A file that goes away meanwhile counts as nothing. */
 async function bytesIn(folder: string): Promise<number> {
   let total = 0;
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(goneMeanwhile)) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) total += await bytesIn(path);
     else total += (await stat(path).catch(() => undefined))?.size ?? 0;
   }
   return total;
+}
+
+function goneMeanwhile(error: NodeJS.ErrnoException): [] {
+  if (error.code === "ENOENT") return [];
+  throw error;
 }

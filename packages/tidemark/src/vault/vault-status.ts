@@ -76,6 +76,8 @@ export interface VaultStatus {
   readonly baseBackupWanted?: { readonly from: StoredPoint; readonly why: string; readonly sinceMs: number };
   readonly faults: readonly VaultFault[];
   readonly disk?: { readonly freeBytes: number; readonly walBytes: number; readonly divergedBytes: number };
+  /** What lies in `diverged/`, the oldest first; at most 32 of them are named. Nobody but a person removes any. */
+  readonly evidence?: { readonly count: number; readonly folders: readonly { readonly name: string; readonly bytes: number }[] };
   /** What the archiver says of itself and of each object store; absent where nothing is archived. */
   readonly archive?: ArchiveStatus;
   readonly uptimeMs: number;
