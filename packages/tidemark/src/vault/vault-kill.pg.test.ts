@@ -1,16 +1,21 @@
 // The vault as the only synchronous member, killed at any instant: what was acknowledged is there, whole, without a hole.
 import type { ChildProcess } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import postgres from "postgres";
+import type { Epoch } from "@tidemark/kernel/brands";
+import { parseLsn } from "@tidemark/kernel/lsn";
 import { seededRandom } from "@tidemark/kernel/random";
 import type { TestServer } from "@tidemark/postgres/testing/cluster-fixture";
 import { TEST_SETTINGS, startPrimary } from "@tidemark/postgres/testing/cluster-fixture";
 import { testMajors } from "@tidemark/postgres/testing/test-majors";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { VaultFile } from "./vault-file.ts";
+import type { VaultStep } from "./vault.ts";
 import { receivedCommits } from "./testing/received-commits.ts";
 import { RunningVault, ask, flushLsn, removePlace, sqlOn, switchWal, targetOf, vaultPlace, writeWal } from "./testing/running-vault.ts";
 
@@ -22,9 +27,9 @@ let place: string;
 let primary: TestServer;
 let children: ChildProcess[];
 
-async function startProcess(): Promise<{ child: ChildProcess; identity: string }> {
+async function startProcess(more: { epoch?: number; killAt?: VaultStep } = {}): Promise<{ child: ChildProcess; identity: string }> {
   const { host, port, user, password } = primary.connection;
-  const child = fork(ENTRY, [JSON.stringify({ directory: place, host, port, user, password })], {
+  const child = fork(ENTRY, [JSON.stringify({ directory: place, host, port, user, password, ...more })], {
     execArgv: ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning"],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
@@ -116,6 +121,55 @@ describe.each(testMajors())("a vault of PostgreSQL %i that is killed", (major) =
     expect(after.status.faults).toEqual([]);
     expect(after.file.identity).toBe(identity);
   });
+
+  it.each(["halting", "voting", "voted"] as const)(
+    "keeps its promise when it is killed while it votes (%s), and its vote has every commit that was acknowledged (R3, R4)",
+    async (killAt) => {
+      const { child, identity } = await startProcess({ epoch: 1, killAt });
+      await waitFor(identity);
+      const acknowledged = new Set<number>();
+      let over = false;
+      const sessions = Array.from({ length: 3 }, async () => {
+        const sql = sqlOn(primary);
+        try {
+          for (;;) {
+            const [row] = await sql<
+              { xid: string }[]
+            >`insert into acknowledged (pad) values ('a') returning pg_current_xact_id()::text as xid`;
+            if (over) return;
+            acknowledged.add(Number(row?.xid));
+          }
+        } catch {
+          // The server is killed in the end, while commits wait.
+        } finally {
+          await sql.end({ timeout: 0 });
+        }
+      });
+      while (acknowledged.size < 50) await delay(1);
+      const exit = once(child, "exit");
+      child.send({ revoke: 2 });
+      expect(await exit).toEqual([null, "SIGKILL"]);
+      const file = JSON.parse(await readFile(join(place, "vault.json"), "utf8")) as VaultFile;
+      // What it was killed before or after was durable by then: the promise before the halt, the vote before the answer.
+      expect(file.promise).toEqual({ epoch: 2 });
+      expect(file.vote?.epoch).toBe(killAt === "voted" ? 2 : undefined);
+      await using again = await RunningVault.start(place, targetOf(primary, { epoch: 1 as Epoch }));
+      await again.until("it is open", ({ state }) => state === "revoked");
+      const count = acknowledged.size;
+      await delay(300);
+      // It follows nobody of the old epoch, so nothing is acknowledged any more.
+      expect(acknowledged.size).toBe(count);
+      expect(await ask(primary, "SELECT 1 AS one FROM pg_stat_replication")).toEqual([]);
+      const vote = await again.vault.revoke(2 as Epoch);
+      if (killAt === "voted") expect(vote).toEqual(file.vote);
+      const { xids, end } = receivedCommits(again.wal);
+      expect(parseLsn(vote.end)).toBe(end);
+      expect([...acknowledged].filter((xid) => !xids.has(xid))).toEqual([]);
+      over = true;
+      await primary.server.kill();
+      await Promise.all(sessions);
+    },
+  );
 
   it("has what was acknowledged, and may have more, when a wait was cancelled (trap 15)", async () => {
     const { child, identity } = await startProcess();

@@ -39,7 +39,11 @@ export interface VaultOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: Random;
+  readonly step?: (step: VaultStep) => void;
 }
+
+/** A place between two things that must be done in this order, at which a test ends the process. */
+export type VaultStep = "halting" | "voting" | "voted";
 
 export type VaultEvent =
   | { readonly kind: "sealed"; readonly segment: { readonly timeline: WalPoint["timeline"]; readonly start: bigint } }
@@ -207,9 +211,12 @@ export class Vault {
       if (thread === undefined || this.#stopping) throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this vault is not running");
       await this.#opened;
       this.#following = undefined;
+      this.options.step?.("halting");
       await thread.halt();
+      this.options.step?.("voting");
       const cast = await castVote({ file: this.#file, epoch, reach: this.reach, record: this.options.source.record() });
       await this.#write((file) => ({ ...file, vote: cast, mark: { timeline: cast.timeline, lsn: cast.end } }));
+      this.options.step?.("voted");
       const tookMs = Math.round((this.options.clock.monotonicMs() - startedMs) * 10) / 10;
       this.options.logger.info({ epoch, end: cast.end, timeline: cast.timeline, tookMs }, "promised and voted");
       this.#tell({ kind: "state" });

@@ -1,9 +1,12 @@
-// A vault as a process of its own, to be killed: `vault-process.ts <json>` with directory, host, port, user, password. It says
-// `ready` to its parent, and ends with 70 on FAIL-STOP.
+// A vault as a process of its own, to be killed: `vault-process.ts <json>` with directory, host, port, user, password, and where wanted
+// the primary's epoch and a step at which it kills itself. It tells its parent its identity, promises the epoch that it is sent, and
+// ends with 70 on FAIL-STOP.
+import type { Epoch } from "@tidemark/kernel/brands";
 import { hasCode } from "@tidemark/kernel/errors";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { systemRandom } from "@tidemark/kernel/platform/system-random";
 import { Redacted } from "@tidemark/kernel/redacted";
+import type { VaultStep } from "../vault.ts";
 import { Vault } from "../vault.ts";
 import { FixedSource } from "../wal-source.ts";
 import { testLogger } from "./running-vault.ts";
@@ -14,11 +17,13 @@ interface Order {
   readonly port: number;
   readonly user: string;
   readonly password: string;
+  readonly epoch?: Epoch;
+  readonly killAt?: VaultStep;
 }
 
 const order = JSON.parse(process.argv[2] ?? "") as Order;
-const { directory, host, port, user, password } = order;
-const source = new FixedSource({ node: "primary", host, port, login: { user, password: new Redacted(password) } });
+const { directory, host, port, user, password, epoch = 0, killAt } = order;
+const source = new FixedSource({ node: "primary", host, port, epoch, login: { user, password: new Redacted(password) } });
 const stop = new AbortController();
 process.on("SIGTERM", () => stop.abort());
 try {
@@ -30,7 +35,11 @@ try {
     clock: systemClock,
     logger: testLogger,
     random: systemRandom,
+    step: (step) => {
+      if (step === killAt) process.kill(process.pid, "SIGKILL");
+    },
   });
+  process.on("message", ({ revoke }: { revoke: Epoch }) => void vault.revoke(revoke).then((vote) => process.send?.({ vote })));
   process.send?.({ identity: vault.file.identity });
   await vault.run(stop.signal);
   await vault.close();
