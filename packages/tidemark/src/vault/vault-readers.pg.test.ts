@@ -1,5 +1,5 @@
 // What those who read a vault's WAL add to it, put together as the role does.
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseLsn } from "@tidemark/kernel/lsn";
@@ -66,5 +66,43 @@ describe("a time whose WAL is only in the archive", () => {
     // Nothing reaches so far back: that is said as well.
     const before = await again.ask("GET", "/time-to-lsn?timeMs=1000");
     expect(before.body).toMatchObject({ code: "TM-VAULT-BEFORE-WAL" });
+  }, 60_000);
+});
+
+describe("a stop", () => {
+  /** The ends of the partial objects of the store. */
+  async function partials(): Promise<bigint[]> {
+    const names = await readdir(join(folder, "archive"), { recursive: true });
+    return names.flatMap((name) => {
+      const end = /\.partial-([0-9A-F]{16})$/.exec(name)?.[1];
+      return end === undefined ? [] : [BigInt(`0x${end}`)];
+    });
+  }
+
+  it("waits until the object store has the last partial segment, with the shutdown checkpoint that was received", async () => {
+    await using vault = await ReadVault.start({ folder, primary, partialEveryMs: 3_600_000 });
+    await vault.running.streaming();
+    await vault.until("the first partial one is archived", ({ archive }) => archive?.stores[0]?.recoveryPoint !== undefined);
+    const first = archivedTo(vault);
+    await writeWal(primary, 1);
+    await vault.running.reached(await flushLsn(primary));
+    // The server waits with its end until its receivers have the checkpoint.
+    await primary.server.stop("fast");
+    const flushed = parseLsn(vault.status.recoveryPoint?.flushedLsn ?? "");
+    expect(archivedTo(vault)).toBe(first);
+    expect(await vault.stop()).toBe(true);
+    expect((await partials()).reduce((most, end) => (end > most ? end : most), 0n)).toBe(flushed);
+  }, 60_000);
+
+  it("does not wait for ever for a store that is away, and says so", async () => {
+    await using vault = await ReadVault.start({ folder, primary });
+    await vault.running.streaming();
+    await vault.until("it is archived", ({ archive }) => archive?.stores[0]?.recoveryPoint !== undefined);
+    await rename(join(folder, "archive"), join(folder, "away"));
+    await writeFile(join(folder, "archive"), "no folder");
+    await vault.running.reached(await writeWal(primary, 1));
+    const before = performance.now();
+    expect(await vault.stop(700)).toBe(false);
+    expect(performance.now() - before).toBeLessThan(10_000);
   }, 60_000);
 });

@@ -29,6 +29,9 @@ import { WalFolder } from "./wal-folder.ts";
 /** Pause before what failed is begun again, milliseconds: a missing key or a damaged catalogue is not mended within a moment. */
 const AGAIN_MS = 5_000;
 
+/** How long a stop waits for the object stores; less than the supervisor gives a vault to end. Milliseconds. */
+const FINISH_MS = 10_000;
+
 export interface ReadersWorld {
   readonly config: VaultConfig;
   readonly clock: Clock;
@@ -85,6 +88,31 @@ export class VaultReaders {
     this.#vault.reach.readBy(commits);
     const reading = keepRunning(commits, signal, { clock, logger });
     await Promise.all([reading, config.archive.stores.length > 0 ? this.#keepArchiving(signal) : undefined]);
+  }
+
+  /**
+   * At a stop, when nothing is received any more: waits until the object stores have everything that is durable here, the last partial
+   * segment too, at most `limitMs`. Whether they have; when not, the log says how much they lack, and the next start goes on with it.
+   */
+  async finish(limitMs = FINISH_MS): Promise<boolean> {
+    const { clock, logger, config } = this.#world;
+    const archive = this.#archive;
+    if (config.archive.stores.length === 0 || this.#vault.file.run === undefined) return true;
+    const late = new AbortController();
+    const timer = clock.setTimer(limitMs, () => late.abort(new TidemarkError("TM-VAULT-NOT-ARCHIVED", `waited ${limitMs} ms`)));
+    try {
+      if (archive === undefined) throw new TidemarkError("TM-VAULT-NOT-ARCHIVED", "the archive is not open");
+      await archive.settled(late.signal);
+      logger.info({}, "the object stores have everything that was received");
+      return true;
+    } catch (error) {
+      const stores = archive?.status().stores ?? [];
+      const lacking = stores.map(({ name, lagBytes, recoveryPoint }) => ({ name, lagBytes, archivedTo: recoveryPoint?.lsn ?? "nothing" }));
+      logger.warn({ code: "TM-VAULT-NOT-ARCHIVED", err: error, stores: lacking }, "stops before the object stores have everything that is here");
+      return false;
+    } finally {
+      timer.clear();
+    }
   }
 
   /** Where a time is in the WAL that was received; undefined when no commit that early is known. Rejects with TM-VAULT-UNSURE. */

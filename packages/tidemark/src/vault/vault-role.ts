@@ -78,11 +78,13 @@ export async function runVaultRole(options: VaultRoleOptions): Promise<void> {
       slot.run(signal),
       repeatedly(clock, BEAT_MS, signal, () => link.beat()),
       repeatedly(clock, DISK_MS, signal, () => disk.measure()),
-      readers.run(signal),
+      // Those who read end last: what the receiver got until it was stopped is still archived.
+      readers.run(inner.signal),
     );
     // A service that fails ends the vault; one that ends waits for the others.
     running = vault.run(signal);
     await Promise.race([running, ...services.map((service) => service.then(() => new Promise<never>(() => undefined)))]);
+    await readers.finish();
   } finally {
     inner.abort();
     await Promise.allSettled([running, ...services]);

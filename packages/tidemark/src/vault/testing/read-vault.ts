@@ -99,10 +99,12 @@ export class ReadVault implements AsyncDisposable {
     return { status: answer.statusCode, body: isJson ? answer.json() : undefined, text: answer.body };
   }
 
-  /** As a vault stops: the receiver first, then those who read. */
-  async stop(): Promise<void> {
+  /** As the role stops: the receiver first, then those who read. Whether everything is in the object store. */
+  async stop(limitMs?: number): Promise<boolean> {
     await this.running.stop();
+    const finished = await this.readers.finish(limitMs);
     await this.#end();
+    return finished;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
