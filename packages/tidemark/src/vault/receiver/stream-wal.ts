@@ -247,8 +247,10 @@ class WalStream {
         if (writer.flush()) this.#flushedAtMs = nowMs;
       }
     }
-    if (this.#groupOpen) this.#tellFrontier();
-    if (writer.flushed !== before || this.#acknowledged !== writer.flushed || this.#replyWanted) this.#sayStatus(false);
+    // What the other thread reads is never behind what the server was told.
+    const moved = this.#acknowledged !== writer.flushed;
+    if (this.#groupOpen || moved) this.#tellFrontier();
+    if (moved || this.#replyWanted) this.#sayStatus(false);
     this.#groupOpen = false;
     if (this.#serverEnded && writer.flushed === writer.position) this.#endTimeline();
     return true;
