@@ -32,7 +32,7 @@ export interface JudgeInput {
   readonly observation: Observation;
   readonly receivers: readonly ReceiverFacts[];
   /** Whether the alert of this key fires now. */
-  isFiring(key: string): boolean;
+  readonly isFiring: (key: string) => boolean;
 }
 
 interface ScenarioMemory {

@@ -14,7 +14,7 @@ export interface OpenJudgement {
   readonly engine: JudgementEngine;
   /** Delivers what the engine owes; run it as a service beside the engine. */
   readonly courier: Courier;
-  close(): void;
+  readonly close: () => void;
 }
 
 /**

@@ -90,7 +90,7 @@ export class SliceSeries {
     this.#rollTo(Math.floor(second / 60));
     // The second of now is in the window as a whole; so much of the oldest minute is.
     const share = 1 - ((second % 60) + 1) / 60;
-    const oldest = ((this.#minute - minutes) % KEPT_MINUTES) as number;
+    const oldest = (this.#minute - minutes) % KEPT_MINUTES;
     const running = this.#minute % KEPT_MINUTES;
     const oldGood = this.#good[oldest] ?? 0;
     const oldBad = this.#bad[oldest] ?? 0;
