@@ -127,7 +127,7 @@ describe("the courier", () => {
 
   it("lets one notification that is refused hold up its own alert only", async () => {
     const receiver = new Fake("hook");
-    receiver.fault = (batch) => (batch.some(({ rule }) => rule === "poison") ? "REFUSED" : undefined);
+    receiver.fault = (batch) => (batch.some(({ rule, kind }) => rule === "poison" && kind === "firing") ? "REFUSED" : undefined);
     queue("poison", "firing", { receivers: [receiver] });
     queue("one", "firing", { receivers: [receiver] });
     queue("poison", "resolved", { receivers: [receiver] });

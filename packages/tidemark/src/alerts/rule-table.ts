@@ -15,6 +15,7 @@ import { exposureUnknownTooLong } from "./rules/exposure-unknown-too-long.ts";
 import { lastCopyLost } from "./rules/last-copy-lost.ts";
 import { primarySilent } from "./rules/primary-silent.ts";
 import { proofTooOld } from "./rules/proof-too-old.ts";
+import { provenExposureAboveObjective } from "./rules/proven-exposure-above-objective.ts";
 import { recoveryTimeAboveObjective } from "./rules/recovery-time-above-objective.ts";
 import type { ReceiverRule, Rule, ScenarioRule, StoreRule, VaultRule } from "./rules/rule.ts";
 import { slotLosingWal } from "./rules/slot-losing-wal.ts";
@@ -28,6 +29,7 @@ export const SCENARIO_RULES: readonly ScenarioRule[] = [
   exposureRising,
   exposureUnknownTooLong,
   recoveryTimeAboveObjective,
+  provenExposureAboveObjective,
   burnRate1h,
   burnRate6h,
   burnRate1d,

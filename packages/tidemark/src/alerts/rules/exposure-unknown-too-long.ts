@@ -1,5 +1,4 @@
 // Nobody can say what would be lost. It counts as an incident of its own: a breach would not be seen either.
-import { formatDuration } from "@tidemark/kernel/duration";
 import type { ScenarioRule } from "./rule.ts";
 import { CLEAR } from "./rule.ts";
 
@@ -12,7 +11,7 @@ export const exposureUnknownTooLong: ScenarioRule = {
   severity: "page",
   forMs: SHORTEST_MS,
   keepMs: 10_000,
-  judge({ nowMs, exposure, objective }) {
+  judge({ exposure, objective }) {
     const figure = exposure.exposureMs;
     // Surely above is worse than unknown, and has its own rule.
     if (figure.known || exposure.judgement === "above") return CLEAR;
@@ -20,7 +19,7 @@ export const exposureUnknownTooLong: ScenarioRule = {
       kind: "holds",
       // Blind for as long as the objective: from then on it may be broken without anybody knowing.
       forMs: Math.min(LONGEST_MS, Math.max(SHORTEST_MS, objective.rpoMs)),
-      summary: `${exposure.service}: what ${exposure.scenario} would lose is not known for ${formatDuration(Math.max(0, nowMs - figure.sinceMs))}: ${figure.why}`,
+      summary: `${exposure.service}: what ${exposure.scenario} would lose is not known: ${figure.why}`,
       evidence: { why: figure.why, unknownSinceMs: figure.sinceMs, objectiveMs: objective.rpoMs },
     };
   },

@@ -1,7 +1,7 @@
 // Each rule on facts for which it holds, and on their healthy twin.
 import { describe, expect, it } from "vitest";
 import type { Timeline, Epoch } from "@tidemark/kernel/brands";
-import { unknown } from "../../probes/probe-result.ts";
+import { known, unknown } from "../../probes/probe-result.ts";
 import { SliceSeries } from "../../slo/slice-series.ts";
 import type { ArchiveStatus } from "../../vault/archive/archive-status.ts";
 import type { VaultStatus } from "../../vault/vault-status.ts";
@@ -121,6 +121,31 @@ describe("rules about a service and a scenario", () => {
     expect(judgeScenario("recovery-time-above-objective", { recoveryTimeMs: 300_001 }).kind).toBe("holds");
     expect(judgeScenario("recovery-time-above-objective", { recoveryTimeMs: 300_000 }).kind).toBe("clear");
     expect(judgeScenario("recovery-time-above-objective", {}).kind).toBe("unknown");
+  });
+
+  it("proven-exposure-above-objective holds when the objective is kept by a copy that nobody has restored", () => {
+    const name = "proven-exposure-above-objective";
+    const measured = { atMs: NOW_MS, method: "reported" as const, errorMs: 0 };
+    const rule = SCENARIO_RULES.find((candidate) => candidate.name === name);
+    const judge = (provenExposureMs?: ReturnType<typeof known<number>>, exposureMs = 1_000): Verdict | undefined =>
+      rule?.judge({
+        nowMs: NOW_MS,
+        exposure: {
+          ...exposureOfTest({ rpoMs: 60_000, exposureMs }),
+          uses: [{ store: "orders-db", copy: "b1", proven: false }],
+          ...(provenExposureMs === undefined ? {} : { provenExposureMs }),
+        },
+        objective: { rpoMs: 60_000, rtoMs: 1 },
+        target: 0.999,
+        trend: new ExposureTrend(),
+        firing: false,
+        counts: (windowMs) => new SliceSeries(NOW_MS).counts(windowMs, NOW_MS),
+      });
+    expect(words(judge(known(90_000, measured)))).toContain("only if orders-db/b1 can be restored");
+    expect(judge(unknown("none was", NOW_MS))).toMatchObject({ kind: "holds", forMs: DAY_MS });
+    expect(judge(known(60_000, measured))?.kind).toBe("clear");
+    expect(judge()?.kind).toBe("clear");
+    expect(judge(known(90_000, measured), 61_000)?.kind).toBe("clear");
   });
 
   it.each([
