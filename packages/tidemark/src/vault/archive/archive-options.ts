@@ -67,8 +67,8 @@ export interface ArchiveOptions {
   readonly commitsOf?: (range: WalRange) => Promise<SealedCommits | undefined>;
   /** Sealed WAL from here on is still to be read by somebody in the vault. */
   readonly neededFrom?: () => Lsn | undefined;
-  /** Tries to have a segment received again that is damaged or gone and not archived; whether that was begun. */
-  readonly receiveAgain?: (place: SegmentPlace) => Promise<boolean>;
+  /** Receives a segment again that is damaged or gone and not archived; undefined when the primary has it no more. */
+  readonly receiveAgain?: (place: SegmentPlace) => Promise<Uint8Array | undefined>;
   /** What is wrong with a segment as WAL, by its pages and records; undefined: nothing. Without it nothing is ever found wrong so. */
   readonly damageOf?: (bytes: Uint8Array, place: SegmentPlace) => Promise<string | undefined>;
   readonly clock: Clock;

@@ -1,4 +1,4 @@
-import { readFile, writeFile, rm } from "node:fs/promises";
+import { readdir, readFile, writeFile, rm } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ArchivedFile } from "./archive.ts";
 import { ArchiveBench, SEGMENT_BYTES, keySpace, lsn, segmentBytes, tli, until } from "./testing/archive-bench.ts";
@@ -335,7 +335,7 @@ describe("a flipped bit", () => {
       {
         receiveAgain: (place) => {
           wanted.push(String(place.start));
-          return Promise.resolve(false);
+          return Promise.resolve(undefined);
         },
       },
     );
@@ -358,6 +358,38 @@ describe("a flipped bit", () => {
         .holes.map(({ where, start, end }) => `${where} ${start}-${end}`)
         .sort(),
     ).toEqual(["local 0/10000-0/20000", "main 0/10000-0/20000"]);
+  });
+
+  it("in a segment that is not archived is mended from the primary, only by the bytes that were sealed; the damaged ones are kept", async () => {
+    const store = new FaultyStore();
+    store.before = (call) => {
+      if (call === "put") throw away();
+    };
+    await bench.seal(1, 0, 4);
+    const receiveAgain = ({ start }: { start: bigint }): Promise<Uint8Array> =>
+      Promise.resolve(start === BigInt(SEGMENT_BYTES) ? flipped(segmentBytes(1, 1), 9) : segmentBytes(1, 2));
+    const archive = await bench.open({ main: store }, { receiveAgain });
+    await until(
+      () => archive.status().local.digested === 4,
+      () => archive.status(),
+    );
+    const damaged = [flipped(segmentBytes(1, 1), 5_000), flipped(segmentBytes(1, 2), 5_000)];
+    for (const [index, bytes] of damaged.entries()) await writeFile(bench.sealedPath(1, index + 1), bytes);
+    await until(
+      async () => (await readFile(bench.sealedPath(1, 2))).equals(segmentBytes(1, 2)),
+      () => archive.status(),
+    );
+    const range = { timeline: 1, start: "0/10000", end: "0/20000" };
+    await until(
+      () => archive.status().faults.some(({ code }) => code === "TM-VAULT-OTHER-BYTES"),
+      () => archive.status().faults,
+    );
+    expect(archive.status().faults).toContainEqual(expect.objectContaining({ code: "TM-VAULT-OTHER-BYTES", subject: nameOf(1, 1), range }));
+    expect((await readFile(bench.sealedPath(1, 1))).equals(damaged[0]!)).toBe(true);
+    const kept = await readdir(`${bench.folder.directory}/diverged`, { recursive: true });
+    const file = kept.find((name) => name.endsWith(`/${nameOf(1, 2)}`)) ?? "";
+    expect((await readFile(`${bench.folder.directory}/diverged/${file}`)).equals(damaged[1]!)).toBe(true);
+    expect(kept.some((name) => name.endsWith(`/${nameOf(1, 1)}`))).toBe(false);
   });
 
   it("is found in a segment although the catalogue was lost, by what its object says", async () => {
@@ -398,6 +430,48 @@ describe("a segment that is gone from the vault's folder", () => {
     await until(
       () => archive.status().faults.length === 0,
       () => archive.status().faults,
+    );
+  });
+
+  it("is fetched from the archive also when the catalogue was lost, and nobody remembers it", async () => {
+    const store = new FaultyStore();
+    await bench.seal(1, 0, 4);
+    const first = await bench.open({ main: store });
+    await first.settled(never);
+    await first.stop();
+    await rm(`${bench.folder.directory}/catalogue.sqlite`);
+    await rm(bench.sealedPath(1, 1));
+    await rm(bench.sealedPath(1, 2));
+    const archive = await bench.open({ main: store });
+    for (const index of [1, 2])
+      await until(
+        async () => (await readFile(bench.sealedPath(1, index)).catch(() => Buffer.alloc(0))).equals(segmentBytes(1, index)),
+        () => archive.status(),
+      );
+    await until(
+      () => archive.status().faults.length === 0 && archive.status().holes.length === 0,
+      () => archive.status(),
+    );
+  });
+
+  it("is the receiver's to get while it has not passed it", async () => {
+    const store = new FaultyStore();
+    await bench.seal(1, 0, 4);
+    const archive = await bench.open({ main: store });
+    await archive.settled(never);
+    const { flushed, ...rest } = bench.frontier.read();
+    bench.frontier.write({ ...rest, flushed: BigInt(SEGMENT_BYTES) as typeof flushed });
+    await rm(bench.sealedPath(1, 2));
+    await until(
+      () => archive.status().faults.some(({ code }) => code === "TM-VAULT-SEGMENT-MISSING"),
+      () => archive.status(),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await expect(readFile(bench.sealedPath(1, 2))).rejects.toMatchObject({ code: "ENOENT" });
+    bench.frontier.write({ ...rest, flushed });
+    await until(
+      async () => (await readFile(bench.sealedPath(1, 2)).catch(() => Buffer.alloc(0))).equals(segmentBytes(1, 2)),
+      () => archive.status(),
     );
   });
 });

@@ -2,6 +2,7 @@
  * Keeps the sealed segments of the vault's folder as they were: knows which are there, records their digests, reads them
  * again in turn, fetches what is damaged or gone from the archive, and lets those go that are archived everywhere.
  */
+import { createHash } from "node:crypto";
 import { link, mkdir, open, readFile, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sleep } from "@tidemark/kernel/clock";
@@ -24,6 +25,12 @@ const LEAVING_AT_ONCE = 64;
 /** A segment that could not be repaired is tried again after so long, milliseconds. */
 const REPAIR_EVERY_MS = 60_000;
 
+/** Segments of one hole that are looked for in one go; the next look takes more. */
+const HOLE_SEGMENTS = 64;
+
+/** So often is looked whether the receiver has passed a segment that is damaged or missing, milliseconds. */
+const RECEIVER_LOOK_MS = 1_000;
+
 /** What is wrong with a local segment by itself, whatever its archive says. */
 const LOCAL_FAULTS: readonly ErrorCode[] = ["TM-VAULT-DAMAGED", "TM-VAULT-SEGMENT-MISSING", "TM-VAULT-SEGMENT-UNREADABLE"];
 
@@ -36,7 +43,7 @@ export interface LocalKeeperParts {
   readonly local: LocalWal;
   readonly keepLocalBytes: number;
   readonly neededFrom: (() => Lsn | undefined) | undefined;
-  readonly receiveAgain: ((place: SegmentPlace) => Promise<boolean>) | undefined;
+  readonly receiveAgain: ((place: SegmentPlace) => Promise<Uint8Array | undefined>) | undefined;
   readonly damageOf: ((bytes: Uint8Array, place: SegmentPlace) => Promise<string | undefined>) | undefined;
   /** The bytes of a segment from whichever store gives it whole; undefined when none has it. */
   readonly fetchWhole: (place: SegmentPlace) => Promise<Uint8Array | undefined>;
@@ -153,6 +160,7 @@ export class LocalKeeper {
     await this.#readHistories(listing.histories);
     // Sealed while we looked: what the catalogue learnt after the folder was read is no loss.
     for (const gone of known.values()) await this.#vanished(gone);
+    await this.#missFromHoles();
     this.#segments = book.catalogue.segments().length;
     this.#looksTaken = Math.max(this.#looksTaken, wanted);
     this.#parts.onNew();
@@ -167,6 +175,22 @@ export class LocalKeeper {
     book.uncover(place);
     this.#unusable.set(name, world.clock.monotonicMs());
     this.#pause.ring();
+  }
+
+  /** After the catalogue was lost: what is missing between what is here was here once, unless it is known why it never was. */
+  async #missFromHoles(): Promise<void> {
+    const { book, local } = this.#parts;
+    const bytes = BigInt(local.segmentBytes);
+    for (const hole of book.holes().filter(({ where, kind }) => where === LOCAL && kind === "wal")) {
+      if (book.gapsIn(hole).length > 0) continue;
+      const first = (hole.start + bytes - 1n) / bytes;
+      for (let start = first * bytes, most = HOLE_SEGMENTS; start + bytes <= hole.end && most > 0; start += bytes, most--) {
+        const place = { timeline: hole.timeline, start: start as Lsn };
+        if (book.catalogue.segment(place) !== undefined) continue;
+        book.segmentHere(place);
+        await this.#vanished(place);
+      }
+    }
   }
 
   async #readHistories(timelines: readonly Timeline[]): Promise<void> {
@@ -267,39 +291,64 @@ export class LocalKeeper {
 
   async #repairDue(): Promise<void> {
     const { clock } = this.#parts.world;
+    const { local } = this.#parts;
     for (const segment of this.#unusable.size === 0 ? [] : this.#parts.book.catalogue.segments()) {
       const dueMs = this.#unusable.get(this.#parts.local.name(segment));
       if (dueMs === undefined || dueMs > clock.monotonicMs()) continue;
       this.#unusable.set(this.#parts.local.name(segment), clock.monotonicMs() + REPAIR_EVERY_MS);
-      await this.#repair(segment);
+      if (local.isBehind(segment)) await this.#repair(segment);
+      // What is not behind it the receiver gets itself.
+      else this.#unusable.set(local.name(segment), clock.monotonicMs() + RECEIVER_LOOK_MS);
     }
   }
 
-  /** Fetches the segment from the archive, keeps the damaged file as evidence, puts the right one in its place. */
+  /** Gets the segment from the archive or the primary, keeps the damaged file as evidence, puts the right one in its place. */
   async #repair(place: SegmentPlace): Promise<void> {
     const { book, local, world } = this.#parts;
     const name = local.name(place);
-    const bytes = await this.#parts.fetchWhole(place).catch((error: unknown) => {
-      world.logger.warn({ err: error, segment: name }, "the archive could not give a damaged segment back yet");
-      return undefined;
-    });
-    if (bytes === undefined) {
-      const begun = (await this.#parts.receiveAgain?.(place)) === true;
-      world.logger.error(
-        { segment: name, begun },
-        begun ? "a damaged segment is received again" : "a damaged segment is in no object store",
-      );
-      return;
-    }
+    const recorded = book.catalogue.segment(place)?.sha256;
     const path = local.receivedPath(place);
     const there = await local.sealedPath(place);
+    // Somebody else has put it right meanwhile.
+    if (there !== undefined && recorded !== undefined && (await fileDigest({ path: there, bytes: local.segmentBytes })) === recorded) {
+      this.#mended(place);
+      return;
+    }
+    const bytes = await this.#rightBytes(place, recorded);
+    // The receiver may have been set back meanwhile: then it is its own again.
+    if (bytes === undefined || !local.isBehind(place)) return;
     if (there !== undefined) await this.#keepEvidence(there, place);
     await writeDurably(path, bytes);
     if (there !== undefined && there !== path) await unlink(there);
     const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
     book.segmentHere(place, sha256);
     this.#mended(place);
-    world.logger.info({ segment: name }, "a damaged segment was fetched from the archive");
+    world.logger.info({ segment: name }, "a damaged or missing segment was put in its place again");
+  }
+
+  /** The segment from whoever has it right: with the digest that it was sealed with, where that is known, and as WAL. */
+  async #rightBytes(place: SegmentPlace, recorded: string | undefined): Promise<Uint8Array | undefined> {
+    const { book, local, world, damageOf, fetchWhole, receiveAgain } = this.#parts;
+    const name = local.name(place);
+    const end = (place.start + BigInt(local.segmentBytes)) as Lsn;
+    for (const [source, get] of [["the archive", fetchWhole] as const, ["the primary", receiveAgain] as const]) {
+      const bytes = await get?.(place).catch((error: unknown) => {
+        world.logger.warn({ err: error, segment: name }, `${source} could not give a damaged segment back yet`);
+        return undefined;
+      });
+      if (bytes === undefined) continue;
+      const digest = createHash("sha256").update(bytes).digest("hex");
+      const why =
+        recorded !== undefined && digest !== recorded
+          ? `it has SHA-256 ${digest}, and was sealed with ${recorded}`
+          : await damageOf?.(bytes, place);
+      if (why === undefined) return bytes;
+      // Nothing is replaced by what is not known to be right; the damaged file says more about what happened.
+      const message = `what ${source} has of ${name} was not put in its place: ${why}`;
+      book.fault({ where: LOCAL, subject: name, code: "TM-VAULT-OTHER-BYTES", message, range: { ...place, end } });
+    }
+    world.logger.error({ segment: name }, "a damaged segment is nowhere else");
+    return undefined;
   }
 
   /** As docs/vault-format.md, "Evidence", says. Linked, not moved: at no moment is the segment's name without a file. */
@@ -317,6 +366,7 @@ export class LocalKeeper {
     const point = (lsn: Lsn): object => ({ timeline: place.timeline, lsn: formatLsn(lsn) });
     const facts = { formatVersion: 1, reason: "damaged", from: point(place.start), to: point(end), files: [name] };
     await writeDurably(join(folder, "evidence.json"), Buffer.from(`${JSON.stringify(facts, undefined, 2)}\n`));
+    await syncFolder(dirname(folder));
   }
 
   /** Removes what may leave. The catalogue forgets a segment before its file goes, so that one that is gone is never missed. */

@@ -60,6 +60,12 @@ export class LocalWal {
     return this.#frontier.read();
   }
 
+  /** Whether the receiver is past the segment: from there on it is the archive's to keep. Its own run is the receiver's alone. */
+  isBehind(place: SegmentPlace): boolean {
+    const { timeline, flushed } = this.#frontier.read();
+    return timeline !== 0 && place.timeline <= timeline && place.start + BigInt(this.segmentBytes) <= flushed;
+  }
+
   /** Where a sealed segment is; undefined when it is in neither folder. */
   async sealedPath(place: SegmentPlace): Promise<string | undefined> {
     const paths = [this.receivedPath(place), join(this.#folder.directory, PUSHED, this.name(place))];
