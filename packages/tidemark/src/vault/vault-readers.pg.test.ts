@@ -1,11 +1,13 @@
 // What those who read a vault's WAL add to it, put together as the role does.
-import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Epoch } from "@tidemark/kernel/brands";
 import { parseLsn } from "@tidemark/kernel/lsn";
 import type { TestServer } from "@tidemark/postgres/testing/cluster-fixture";
 import { startPrimary } from "@tidemark/postgres/testing/cluster-fixture";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { receivedCommits } from "./testing/received-commits.ts";
 import { ReadVault } from "./testing/read-vault.ts";
 import { ask, flushLsn, removePlace, switchWal, writeWal } from "./testing/running-vault.ts";
 
@@ -104,5 +106,85 @@ describe("a stop", () => {
     const before = performance.now();
     expect(await vault.stop(700)).toBe(false);
     expect(performance.now() - before).toBeLessThan(10_000);
+  }, 60_000);
+});
+
+describe("WAL that is missing here and that the server has removed", () => {
+  /** A vault that archived everything and was stopped, whose last sealed segment the server removes. Answers that segment. */
+  async function archivedAndRemoved(): Promise<string> {
+    await using vault = await ReadVault.start({ folder, primary });
+    await vault.running.streaming();
+    for (let i = 0; i < 4; i++) {
+      await writeWal(primary, 1);
+      await switchWal(primary);
+    }
+    const end = await writeWal(primary, 1);
+    await vault.running.reached(end);
+    await vault.until("all is archived", () => archivedTo(vault) >= end);
+    expect(await vault.stop()).toBe(true);
+    const sealed = (await readdir(join(folder, "vault", "wal"))).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
+    const last = sealed.at(-1) ?? "";
+    // The slot keeps nothing before the segment that grows.
+    const removed = (): Promise<object[]> => ask(primary, "SELECT 1 AS one FROM pg_ls_waldir() WHERE name = $1", [last]);
+    for (let i = 0; i < 20 && (await removed()).length > 0; i++) await ask(primary, "CHECKPOINT");
+    expect(await removed()).toEqual([]);
+    return last;
+  }
+
+  const object = async (name: string): Promise<string> => {
+    const names = await readdir(join(folder, "archive"), { recursive: true });
+    return join(folder, "archive", names.find((one) => one.endsWith(`/${name}`)) ?? "");
+  };
+
+  it("is taken from the archive and is no gap; the vault votes again once it is whole (R4)", async () => {
+    const name = await archivedAndRemoved();
+    const path = join(folder, "vault", "wal", name);
+    const bytes = await readFile(path);
+    await rm(path);
+    await using vault = await ReadVault.start({ folder, primary });
+    await vault.running.reached(await writeWal(primary, 1));
+    expect(await readFile(path)).toEqual(bytes);
+    expect(vault.status.gaps).toEqual([]);
+    expect(vault.status.baseBackupWanted).toBeUndefined();
+    await vault.until("it is whole", () => vault.running.file.repair === undefined);
+    // What was here behind the missing segment is evidence.
+    expect(vault.status.faults.map(({ code }) => code)).toContain("TM-VAULT-CORRUPT");
+    const vote = await vault.running.vault.revoke(2 as Epoch);
+    expect(vote.contiguousFrom).toEqual(vault.running.file.run?.from);
+    expect(receivedCommits(vault.running.wal).end).toBe(parseLsn(vote.end));
+  }, 60_000);
+
+  it("is a gap when the archive's copy is damaged as well: nothing that fails its check gets in", async () => {
+    const name = await archivedAndRemoved();
+    const path = join(folder, "vault", "wal", name);
+    await rm(path);
+    const copy = await readFile(await object(name));
+    copy[Math.floor(copy.length / 2)]! ^= 0x10;
+    await writeFile(await object(name), copy);
+    await using vault = await ReadVault.start({ folder, primary });
+    await vault.until("the gap is recorded", ({ gaps }) => gaps.length > 0);
+    await vault.running.reached(await flushLsn(primary));
+    expect(await readdir(vault.running.wal)).not.toContain(name);
+  }, 60_000);
+
+  it("waits for a store that is away instead of calling it a gap, and does not vote meanwhile", async () => {
+    const name = await archivedAndRemoved();
+    const path = join(folder, "vault", "wal", name);
+    const bytes = await readFile(path);
+    await rm(path);
+    // The catalogue is gone too: nobody here knows what the store has.
+    await rm(join(folder, "vault", "catalogue.sqlite"));
+    await rename(join(folder, "archive"), join(folder, "away"));
+    await writeFile(join(folder, "archive"), "no folder");
+    await using vault = await ReadVault.start({ folder, primary });
+    await vault.until("it waits", ({ state, faults }) => state === "waiting" && faults.some(({ code }) => code === "TM-VAULT-UNSURE"));
+    expect(vault.status.gaps).toEqual([]);
+    await expect(vault.running.vault.revoke(2 as Epoch)).rejects.toMatchObject({ code: "TM-CLUSTER-ABSTAINED" });
+    await rm(join(folder, "archive"));
+    await rename(join(folder, "away"), join(folder, "archive"));
+    vault.running.follow(primary, { epoch: 2 as Epoch });
+    await vault.running.reached(await writeWal(primary, 1));
+    expect(await readFile(path)).toEqual(bytes);
+    expect(vault.status.gaps).toEqual([]);
   }, 60_000);
 });

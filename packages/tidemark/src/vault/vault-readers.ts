@@ -23,6 +23,8 @@ import { openVaultArchive } from "./open-vault-archive.ts";
 import { VaultShelf } from "./serving/vault-shelf.ts";
 import type { CommitAtTime } from "./serving/wal-routes.ts";
 import { addWalRoutes } from "./serving/wal-routes.ts";
+import type { ArchivedWal } from "./receiver/receiver-port.ts";
+import type { WalPoint } from "./receiver/stream-plan.ts";
 import type { Vault, VaultEvent } from "./vault.ts";
 import { WalFolder } from "./wal-folder.ts";
 
@@ -59,6 +61,7 @@ export class VaultReaders {
       timeToLsn: (atMs) => this.#timeToLsn(atMs),
     });
     vault.onEvent((event) => this.#hear(event));
+    vault.recallBy((place) => this.#recall(place));
   }
 
   /** What they add to the status. */
@@ -108,7 +111,10 @@ export class VaultReaders {
     } catch (error) {
       const stores = archive?.status().stores ?? [];
       const lacking = stores.map(({ name, lagBytes, recoveryPoint }) => ({ name, lagBytes, archivedTo: recoveryPoint?.lsn ?? "nothing" }));
-      logger.warn({ code: "TM-VAULT-NOT-ARCHIVED", err: error, stores: lacking }, "stops before the object stores have everything that is here");
+      logger.warn(
+        { code: "TM-VAULT-NOT-ARCHIVED", err: error, stores: lacking },
+        "stops before the object stores have everything that is here",
+      );
       return false;
     } finally {
       timer.clear();
@@ -148,6 +154,21 @@ export class VaultReaders {
     const { folder } = this.#place();
     const found = await archive.fetch(segmentName({ timeline: place.timeline, lsn: place.start }, folder.segmentBytes));
     return found.kind === "file" && !found.partial ? found.bytes : undefined;
+  }
+
+  /** For the receiver. What cannot be read or opened in any store is none; what nobody knows at the moment is not. */
+  async #recall(place: WalPoint): Promise<ArchivedWal> {
+    if (this.#world.config.archive.stores.length === 0) return { kind: "none" };
+    const archive = this.#archive;
+    if (archive === undefined) return { kind: "unknown", why: "the archive is not open" };
+    try {
+      const found = await archive.fetch(segmentName(place, this.#place().folder.segmentBytes));
+      return found.kind === "file" ? { kind: "bytes", bytes: found.bytes } : { kind: "none" };
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error;
+      const isLost = error.code === "TM-VAULT-ARCHIVE-DAMAGED" || error.code === "TM-VAULT-ARCHIVE-MISSING";
+      return isLost ? { kind: "none" } : { kind: "unknown", why: error.message };
+    }
   }
 
   async #keepArchiving(signal: AbortSignal): Promise<void> {

@@ -10,7 +10,7 @@ import type { Random } from "@tidemark/kernel/random";
 import { FileLock } from "../audit/file-lock.ts";
 import { OperationLock } from "../cluster/agent/operation-lock.ts";
 import { join } from "node:path";
-import type { ReceiverHost, ReceiverReport, ReceiverTarget, ReceiverWarning } from "./receiver/receiver-port.ts";
+import type { ArchivedWal, ReceiverHost, ReceiverReport, ReceiverTarget, ReceiverWarning } from "./receiver/receiver-port.ts";
 import { ReceiverThread } from "./receiver/receiver-thread.ts";
 import { SharedFrontier } from "./receiver/shared-frontier.ts";
 import type { WalPoint } from "./receiver/stream-plan.ts";
@@ -70,6 +70,7 @@ export class Vault {
   #warnings: readonly (ReceiverWarning & { readonly sinceMs: number })[] = [];
   #fullSinceMs: number | undefined;
   #stopping = false;
+  #recall: (place: WalPoint) => Promise<ArchivedWal> = () => Promise.resolve({ kind: "none" });
   readonly #startedMs: number;
 
   private constructor(options: VaultOptions, file: VaultFile, lock: FileLock) {
@@ -145,6 +146,11 @@ export class Vault {
     return promised !== undefined && (this.options.source.record()?.epoch ?? this.#file.epoch ?? 0) < promised;
   }
 
+  /** Who gives archived WAL back to the receiver when the server has no more of it. Without one nothing is archived. */
+  recallBy(recall: (place: WalPoint) => Promise<ArchivedWal>): void {
+    this.#recall = recall;
+  }
+
   /** Called at each change, until the vault ends. */
   onEvent(listener: (event: VaultEvent) => void): void {
     this.#listeners.add(listener);
@@ -160,6 +166,7 @@ export class Vault {
       warn: (warnings) => this.#warned(warnings),
       sealed: (segment) => this.#tell(segment === undefined ? { kind: "changed" } : { kind: "sealed", segment }),
       full: (full) => this.#diskIsFull(full),
+      archived: (place) => this.#recall(place),
     };
     const thread = new ReceiverThread({ directory, frontier: this.frontier, host, clock, logger });
     this.#thread = thread;

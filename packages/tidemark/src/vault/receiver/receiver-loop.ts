@@ -15,7 +15,9 @@ import { WalFolder } from "../wal-folder.ts";
 import { cutWal } from "./diverged-wal.ts";
 import { storeHistoryChain, storedHistory } from "./history-chain.ts";
 import { nodeWalFiles } from "./node-wal-files.ts";
-import type { ReceiverHost, ReceiverReport, ReceiverStart, ReceiverTarget } from "./receiver-port.ts";
+import type { ReceiverHost, ReceiverStart, ReceiverTarget } from "./receiver-port.ts";
+import { expectedOf, rangeOf } from "./receiver-port.ts";
+import { recallWal } from "./recalled-wal.ts";
 import type { RestartScan } from "./restart-scan.ts";
 import { scanAfterRestart } from "./restart-scan.ts";
 import { SegmentWriter } from "./segment-writer.ts";
@@ -34,9 +36,17 @@ const MOST_PAUSE_MS = 2_000;
 const MOST_WAIT_MS = 250;
 /** Steps of planning in one connection; each changes what the next one sees. More means that server and vault contradict each other. */
 const MOST_STEPS = 16;
+/** So long an archive that does not answer is waited for before WAL counts as gone. Milliseconds. */
+const MOST_UNSURE_MS = 600_000;
 
 /** What passes by itself; everything else is the server's or the vault's to be looked at. */
-const WAITS: ReadonlySet<string> = new Set(["TM-PG-CONNECTION", "TM-VAULT-SLOT-IN-USE", "TM-VAULT-OLD-TIMELINE", "TM-VAULT-OLD-EPOCH"]);
+const WAITS: ReadonlySet<string> = new Set([
+  "TM-PG-CONNECTION",
+  "TM-VAULT-SLOT-IN-USE",
+  "TM-VAULT-OLD-TIMELINE",
+  "TM-VAULT-OLD-EPOCH",
+  "TM-VAULT-UNSURE",
+]);
 
 export interface ReceiverOptions {
   readonly directory: string;
@@ -59,6 +69,8 @@ export class Receiver {
   /** Where a timeline that is being received began: below that the position is still the old timeline's end. */
   #began: { readonly timeline: Timeline; readonly at: WalPoint } | undefined;
   #lesson: Lesson = NOTHING_LEARNT;
+  /** Since when nobody can say whether the archive has what the server removed. */
+  #unsureSinceMs: number | undefined;
 
   constructor(options: ReceiverOptions, file: VaultFile) {
     this.#options = options;
@@ -210,12 +222,16 @@ export class Receiver {
         case "cut":
           await this.#cut(plan.at, { server: session.server.timeline });
           // Without a run there is a new identity, which needs a connection and a slot of its own.
-          if (plan.at === undefined) return this.#forget();
+          if (plan.at === undefined) return void (this.#lesson = NOTHING_LEARNT);
           break;
         case "gap":
+          if (await this.#recall(plan.from, signal)) {
+            this.#lesson = NOTHING_LEARNT;
+            break;
+          }
           await this.#recordGap(plan.from, plan.to);
           if (slot !== undefined) await dropSlot(session, session.applicationName);
-          return this.#forget();
+          return void (this.#lesson = NOTHING_LEARNT);
         case "refuse":
           throw new TidemarkError(plan.code, plan.why);
         case "stream":
@@ -230,6 +246,28 @@ export class Receiver {
     this.#options.logger.error({ code: "TM-VAULT-SLOT-LOST" }, what);
     await this.#save({ kind: "fault", fault: { code: "TM-VAULT-SLOT-LOST", what } });
     await dropSlot(session, this.#file.identity);
+  }
+
+  /** Before WAL counts as gone: the archive may have it. Whether anything came of it; rejects with TM-VAULT-UNSURE while that is not known. */
+  async #recall(from: WalPoint, signal: AbortSignal): Promise<boolean> {
+    const { clock, logger, host } = this.#options;
+    const { systemIdentifier, segmentBytes } = this.#file;
+    assert(systemIdentifier !== undefined && segmentBytes !== undefined, "the cluster is known");
+    const answer = await recallWal({ folder: this.#folder(segmentBytes), systemIdentifier, from, signal, logger, ask: host.archived });
+    if (answer.why !== undefined) {
+      this.#unsureSinceMs ??= clock.monotonicMs();
+      if (signal.aborted || clock.monotonicMs() - this.#unsureSinceMs < MOST_UNSURE_MS)
+        throw new TidemarkError(
+          "TM-VAULT-UNSURE",
+          `the server has no WAL from ${formatLsn(answer.to.lsn)} on; whether the archive has: ${answer.why}`,
+        );
+    }
+    this.#unsureSinceMs = undefined;
+    if (answer.to.lsn === from.lsn) return false;
+    this.#moveFrontier(answer.to);
+    host.sealed(undefined);
+    logger.warn({ from: stored(from), to: stored(answer.to) }, "WAL that the server has removed was taken from the archive");
+    return true;
   }
 
   async #recordGap(from: WalPoint, to: WalPoint): Promise<void> {
@@ -282,7 +320,7 @@ export class Receiver {
       await this.#streamTimelines(session, order);
     } catch (error) {
       const now = this.#position();
-      if (now?.timeline !== before?.timeline || now?.lsn !== before?.lsn) this.#forget();
+      if (now?.timeline !== before?.timeline || now?.lsn !== before?.lsn) this.#lesson = NOTHING_LEARNT;
       const sqlstate = sqlstateOf(error);
       if (sqlstate === SQLSTATE.walRemoved && !this.#lesson.walRemoved) this.#lesson = { ...this.#lesson, walRemoved: true };
       else if (sqlstate === SQLSTATE.notUsable && !this.#lesson.slotInvalid) this.#lesson = { ...this.#lesson, slotInvalid: true };
@@ -290,10 +328,6 @@ export class Receiver {
       else throw error;
       this.#options.logger.warn({ err: error }, "the server cannot send from where this vault ends");
     }
-  }
-
-  #forget(): void {
-    this.#lesson = NOTHING_LEARNT;
   }
 
   async #streamTimelines(
@@ -416,18 +450,6 @@ export class Receiver {
   take(file: VaultFile): void {
     this.#file = file;
   }
-}
-
-/** The WAL that an error is about, where its details say so. */
-function rangeOf({ details }: TidemarkError): Pick<ReceiverReport, "range"> {
-  const { timeline, lsn, to } = details;
-  if (typeof timeline !== "number" || typeof lsn !== "string" || typeof to !== "string") return {};
-  return { range: { from: { timeline: timeline as Timeline, lsn }, to: { timeline: timeline as Timeline, lsn: to } } };
-}
-
-function expectedOf(target: ReceiverTarget): PlanInput["expected"] {
-  const { expected } = target;
-  return expected === undefined ? undefined : { ...expected, forkLsn: expected.forkLsn as Lsn };
 }
 
 function showBigint(_key: string, value: unknown): unknown {

@@ -7,6 +7,7 @@ import type { Clock, Timer } from "@tidemark/kernel/clock";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { VaultFile } from "../vault-file.ts";
 import type { FromReceiver, ReceiverHost, ReceiverStart, ReceiverTarget, ToReceiver } from "./receiver-port.ts";
+import type { WalPoint } from "./stream-plan.ts";
 import type { SharedFrontier } from "./shared-frontier.ts";
 
 /** Whether this runs from the TypeScript sources; the built package has JavaScript beside it. */
@@ -121,6 +122,9 @@ export class ReceiverThread {
       case "save":
         void this.#save(message.id, message.change);
         break;
+      case "archived":
+        void this.#recall(message.id, message.place);
+        break;
       case "report":
         host.report(message.report);
         break;
@@ -140,6 +144,11 @@ export class ReceiverThread {
         this.#fail(message.code === "" ? new Error(message.message) : new TidemarkError(message.code as ErrorCode, message.message));
         break;
     }
+  }
+
+  async #recall(id: number, place: WalPoint): Promise<void> {
+    const answer = await this.#options.host.archived(place).catch((error: Error) => ({ kind: "unknown" as const, why: error.message }));
+    this.#tell({ type: "archived", id, answer });
   }
 
   async #save(id: number, change: Extract<FromReceiver, { type: "save" }>["change"]): Promise<void> {

@@ -6,7 +6,7 @@ import type { Logger } from "@tidemark/kernel/logger";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import type { VaultFile } from "../vault-file.ts";
 import { Receiver } from "./receiver-loop.ts";
-import type { FromReceiver, ReceiverHost, ReceiverTarget, ToReceiver } from "./receiver-port.ts";
+import type { ArchivedWal, FromReceiver, ReceiverHost, ReceiverTarget, ToReceiver } from "./receiver-port.ts";
 import { SharedFrontier } from "./shared-frontier.ts";
 
 assert(parentPort !== null, "the receiver's worker runs in a thread");
@@ -22,6 +22,8 @@ const logger: Logger = { debug: log("debug"), info: log("info"), warn: log("warn
 
 const waiting = new Map<number, { resolve(file: VaultFile): void; reject(error: Error): void }>();
 let saves = 0;
+const recalling = new Map<number, (answer: ArchivedWal) => void>();
+let recalls = 0;
 const host: ReceiverHost = {
   save: (change) =>
     new Promise((resolve, reject) => {
@@ -33,6 +35,12 @@ const host: ReceiverHost = {
   warn: (warnings) => send({ type: "warn", warnings }),
   sealed: (segment) => send(segment === undefined ? { type: "sealed" } : { type: "sealed", segment }),
   full: (full) => send({ type: "full", full }),
+  archived: (place) =>
+    new Promise((resolve) => {
+      const id = ++recalls;
+      recalling.set(id, resolve);
+      send({ type: "archived", id, place });
+    }),
 };
 
 let receiver: Receiver | undefined;
@@ -87,6 +95,10 @@ port.on("message", (message: ToReceiver) => {
       else asked?.reject(new Error(message.error ?? "vault.json could not be written"));
       break;
     }
+    case "archived":
+      recalling.get(message.id)?.(message.answer);
+      recalling.delete(message.id);
+      break;
     case "file":
       receiver?.take(message.file);
       break;
