@@ -1,7 +1,8 @@
 // Deliveries to a real Alertmanager (Debian's prometheus-alertmanager).
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { silentLogger } from "@tidemark/kernel/logger";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { systemRandom } from "@tidemark/kernel/platform/system-random";
@@ -58,6 +59,40 @@ describe("an alert for Alertmanager", () => {
     });
     const ended = postableAlert({ ...notification, kind: "resolved", endsAtMs: 1_699_999_980_000 }, options);
     expect(ended.endsAt).toBe(ended.startsAt);
+  });
+});
+
+describe("a bearer token for Alertmanager", () => {
+  it("is read from its file for each delivery, sent, and printed nowhere when it is refused", async () => {
+    const place = await mkdtemp(join(tmpdir(), "tidemark-bearer-"));
+    const server = await AlertReceiverServer.start();
+    try {
+      const bearerFile = join(place, "token");
+      const receiver = alertmanagerReceiver({
+        name: "alertmanager",
+        url: new Redacted(server.url),
+        bearerFile,
+        deployment: "test",
+        runbooks: "https://runbooks.example",
+        clock: systemClock,
+      });
+      const terms = { signal: new AbortController().signal, givenUp: 0 };
+      await expect(receiver.deliver([], terms)).rejects.toMatchObject({ code: "TM-ALERT-SECRET" });
+      await writeFile(bearerFile, "t0ken-first\n");
+      await receiver.deliver([], terms);
+      await writeFile(bearerFile, "t0ken-second\n");
+      server.answer = (response) => response.writeHead(401).end();
+      const error: unknown = await receiver.deliver([], terms).catch((reason: unknown) => reason);
+      expect(server.requests.map(({ path, headers }) => [path, headers.authorization])).toEqual([
+        ["/api/v2/alerts", "Bearer t0ken-first"],
+        ["/api/v2/alerts", "Bearer t0ken-second"],
+      ]);
+      expect(error).toMatchObject({ code: "TM-ALERT-RECEIVER-REFUSED" });
+      expect(inspect(error, { depth: 10 }) + inspect(receiver, { depth: 10 })).not.toContain("t0ken");
+    } finally {
+      await server.stop();
+      await rm(place, { recursive: true, force: true });
+    }
   });
 });
 

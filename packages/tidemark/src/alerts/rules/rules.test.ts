@@ -117,6 +117,13 @@ describe("rules about a service and a scenario", () => {
     expect(judgeScenario("exposure-unknown-too-long", { exposureMs: 1 }).kind).toBe("clear");
   });
 
+  it("no rule's evidence has a number for an exposure that is not known", () => {
+    for (const { name } of SCENARIO_RULES) {
+      const verdict = judgeScenario(name, {}, { firing: true });
+      if (verdict.kind === "holds") expect(Object.keys(verdict.evidence)).not.toContain("exposureMs");
+    }
+  });
+
   it("recovery-time-above-objective holds when the last proof took longer than may be", () => {
     expect(judgeScenario("recovery-time-above-objective", { recoveryTimeMs: 300_001 }).kind).toBe("holds");
     expect(judgeScenario("recovery-time-above-objective", { recoveryTimeMs: 300_000 }).kind).toBe("clear");
