@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { accessSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import postgres from "postgres";
+import { Client } from "pg";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { silentLogger } from "@tidemark/kernel/logger";
 import { Redacted } from "@tidemark/kernel/redacted";
@@ -39,14 +39,14 @@ export class WalPrimary {
   readonly login: { readonly host: string; readonly port: number; readonly user: string; readonly password: string };
   readonly version: string;
   readonly #server: EmbeddedServer;
-  readonly #sql: postgres.Sql;
+  readonly #client: Client;
 
   private constructor(tools: string, server: EmbeddedServer) {
     this.tools = tools;
     this.#server = server;
     this.version = server.options.binaries.version;
     this.login = { host: "127.0.0.1", port: server.options.port, user: USER, password: PASSWORD };
-    this.#sql = postgres({ ...this.login, database: "postgres", max: 1, onnotice: () => undefined });
+    this.#client = new Client({ ...this.login, database: "postgres" });
   }
 
   static async start(folder: string): Promise<WalPrimary> {
@@ -67,17 +67,18 @@ export class WalPrimary {
     await server.configure(SETTINGS);
     await server.start({ awaitReady: "accepting" });
     const primary = new WalPrimary(tools, server);
-    await primary.#sql`CREATE TABLE orders (id bigserial PRIMARY KEY, customer int, amount int, note text)`;
-    await primary.#sql`CREATE TABLE filler (text text)`;
+    await primary.#client.connect();
+    await primary.#ask("CREATE TABLE orders (id bigserial PRIMARY KEY, customer int, amount int, note text)");
+    await primary.#ask("CREATE TABLE filler (text text)");
     return primary;
   }
 
   /** Ends the segment that is written; the first position after it. */
   async switchSegment(): Promise<string> {
-    await this.#sql`SELECT pg_switch_wal()`;
+    await this.#ask("SELECT pg_switch_wal()");
     // Something in the next one, or a receiver would not begin it.
-    await this.#sql`SELECT pg_logical_emit_message(true, 'bench', 'switched')`;
-    const [row] = await this.#sql<{ lsn: string }[]>`SELECT pg_current_wal_lsn()::text AS lsn`;
+    await this.#ask("SELECT pg_logical_emit_message(true, 'bench', 'switched')");
+    const [row] = await this.#ask<{ lsn: string }>("SELECT pg_current_wal_lsn()::text AS lsn");
     return row?.lsn ?? "";
   }
 
@@ -85,10 +86,12 @@ export class WalPrimary {
   async writeBacklog(mib: number): Promise<void> {
     const batch = 64;
     for (let done = 0; done < mib; done += batch) {
-      await this.#sql`INSERT INTO filler SELECT repeat(md5(i::text), 29) FROM generate_series(1, ${Math.min(batch, mib - done) * 1_000}) i`;
-      await this.#sql`TRUNCATE filler`;
+      await this.#ask("INSERT INTO filler SELECT repeat(md5(i::text), 29) FROM generate_series(1, $1::int) i", [
+        Math.min(batch, mib - done) * 1_000,
+      ]);
+      await this.#ask("TRUNCATE filler");
     }
-    await this.#sql`CHECKPOINT`;
+    await this.#ask("CHECKPOINT");
   }
 
   /** Commits wait for `name` and for nobody else, or for nobody; resolves when that holds. */
@@ -96,9 +99,9 @@ export class WalPrimary {
     await this.#server.configure({ ...SETTINGS, ...(name === undefined ? {} : { synchronous_standby_names: name }) });
     this.#server.reload();
     await this.#until(async () => {
-      const [setting] = await this.#sql<{ value: string }[]>`SELECT current_setting('synchronous_standby_names') AS value`;
+      const [setting] = await this.#ask<{ value: string }>("SELECT current_setting('synchronous_standby_names') AS value");
       if (setting?.value !== (name ?? "")) return false;
-      const [row] = await this.#sql<{ n: number }[]>`SELECT count(*)::int AS n FROM pg_stat_replication WHERE sync_state = 'sync'`;
+      const [row] = await this.#ask<{ n: number }>("SELECT count(*)::int AS n FROM pg_stat_replication WHERE sync_state = 'sync'");
       return row?.n === (name === undefined ? 0 : 1);
     });
   }
@@ -106,22 +109,22 @@ export class WalPrimary {
   /** Resolves when `name` receives what is written now. */
   async streamsTo(name: string): Promise<void> {
     await this.#until(async () => {
-      const rows = await this.#sql`SELECT 1 FROM pg_stat_replication WHERE application_name = ${name} AND state = 'streaming'`;
+      const rows = await this.#ask("SELECT 1 FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'", [name]);
       return rows.length === 1;
     });
   }
 
   /** Resolves when nobody receives any more; their slots are gone then. */
   async clear(): Promise<void> {
-    await this.#until(async () => (await this.#sql`SELECT 1 FROM pg_stat_replication`).length === 0);
-    await this.#until(async () => (await this.#sql`SELECT 1 FROM pg_replication_slots WHERE active`).length === 0);
-    await this.#sql`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots`;
+    await this.#until(async () => (await this.#ask("SELECT 1 FROM pg_stat_replication")).length === 0);
+    await this.#until(async () => (await this.#ask("SELECT 1 FROM pg_replication_slots WHERE active")).length === 0);
+    await this.#ask("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots");
   }
 
   /** Commits of single rows a second. */
   async commits(connections: number, seconds: number, script: string): Promise<number> {
-    await this.#sql`TRUNCATE orders`;
-    await this.#sql`CHECKPOINT`;
+    await this.#ask("TRUNCATE orders");
+    await this.#ask("CHECKPOINT");
     const { host, port, user, password } = this.login;
     const args = ["-h", host, "-p", String(port), "-U", user, "-n", "-M", "prepared", "-f", script, "-T", String(seconds)];
     const clients = ["-c", String(connections), "-j", String(Math.min(2, connections)), "postgres"];
@@ -132,8 +135,12 @@ export class WalPrimary {
   }
 
   async stop(): Promise<void> {
-    await this.#sql.end({ timeout: 1 });
+    await this.#client.end();
     await this.#server.kill();
+  }
+
+  async #ask<Row extends object>(text: string, values: readonly (string | number)[] = []): Promise<Row[]> {
+    return (await this.#client.query(text, [...values])).rows as Row[];
   }
 
   async #until(holds: () => Promise<boolean>): Promise<void> {

@@ -64,7 +64,7 @@ export function judgeWal({ runs }: Pick<WalReport, "runs">): Judgement[] {
       least: LEAST.archive,
     }),
   ];
-  for (const connections of [...new Set(runs.flatMap((run) => run.connections ?? []))])
+  for (const connections of new Set(runs.flatMap((run) => run.connections ?? [])))
     judged.push(
       judge(`Commits at ${connections} connections: at least ${LEAST.commits} × pg_receivewal --synchronous`, "/s", {
         own: rateOf(runs, { part: "commits", receiver: "vault", connections }),

@@ -78,7 +78,7 @@ export async function runWalSuite(
 }
 
 function inTurn<T>(all: readonly T[], round: number): readonly T[] {
-  return round % 2 === 0 ? all : [...all].reverse();
+  return round % 2 === 0 ? all : all.toReversed();
 }
 
 /** A vault receives the first segment and stops; then the backlog is written. */

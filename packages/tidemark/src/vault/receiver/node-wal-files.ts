@@ -1,4 +1,3 @@
-import type { Stats } from "node:fs";
 import {
   closeSync,
   constants,
@@ -36,7 +35,7 @@ export const nodeWalFiles: WalFiles = {
   },
   list: (path) => readdirSync(path),
   open: (path, mode) => openSync(path, FLAGS[mode], FILE_MODE),
-  size: (fd) => (fstatSync(fd) as Stats).size,
+  size: (fd) => fstatSync(fd).size,
   read(fd, into, { length, position }) {
     let done = 0;
     while (done < length) {
