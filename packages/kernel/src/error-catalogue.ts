@@ -4,6 +4,7 @@ import { applierErrors } from "./error-codes/applier.ts";
 import { clusterErrors } from "./error-codes/cluster.ts";
 import { configErrors } from "./error-codes/config.ts";
 import { gatewayErrors } from "./error-codes/gateway.ts";
+import { historyErrors } from "./error-codes/history.ts";
 import { journalErrors } from "./error-codes/journal.ts";
 import { objectStoreErrors } from "./error-codes/object-store.ts";
 import { platformErrors } from "./error-codes/platform.ts";
@@ -24,6 +25,7 @@ const catalogue = {
   ...clusterErrors,
   ...configErrors,
   ...gatewayErrors,
+  ...historyErrors,
   ...journalErrors,
   ...objectStoreErrors,
   ...platformErrors,

@@ -1,0 +1,95 @@
+// The minutes that are not written per series yet, in memory: the newest one, the one before that is being written, and those
+// that a clock which was set back opened again. The frames in the file hold the same, for the next start.
+import type { FrameSample } from "./frame.ts";
+
+export interface OpenBlock {
+  readonly offsets: number[];
+  readonly values: (number | undefined)[];
+  lastFrame: number;
+}
+
+interface OpenMinute {
+  readonly firstFrame: number;
+  readonly blocks: Map<number, OpenBlock>;
+}
+
+/** Minutes that may be open at once; while the disk is full they are all that is kept. The oldest goes then. */
+const MOST_OPEN_MINUTES = 15;
+
+export class OpenMinutes {
+  /** By the minute's number since 1970, in the order in which they were opened. */
+  readonly #minutes = new Map<number, OpenMinute>();
+
+  /** Adds a second. Returns how many samples had to go because too many minutes are open. */
+  add(at: { readonly secondMs: number; readonly frame: number }, samples: Iterable<FrameSample>): number {
+    const second = Math.floor(at.secondMs / 1_000);
+    const number = Math.floor(second / 60);
+    let minute = this.#minutes.get(number);
+    let dropped = 0;
+    if (minute === undefined) {
+      minute = { firstFrame: at.frame, blocks: new Map() };
+      this.#minutes.set(number, minute);
+      if (this.#minutes.size > MOST_OPEN_MINUTES) dropped = this.#dropOldest();
+    }
+    for (const { series, value } of samples) {
+      let block = minute.blocks.get(series);
+      if (block === undefined) {
+        block = { offsets: [], values: [], lastFrame: at.frame };
+        minute.blocks.set(series, block);
+      }
+      block.offsets.push(second % 60);
+      block.values.push(value);
+      block.lastFrame = at.frame;
+    }
+    return dropped;
+  }
+
+  /** Up to `most` blocks of minutes other than `current`, the longest open first. They stay until {@link written}. */
+  *closed(current: number, most: number): Generator<{ series: number; minute: number; block: OpenBlock }> {
+    let left = most;
+    for (const [minute, { blocks }] of this.#minutes) {
+      if (minute === current) continue;
+      for (const [series, block] of blocks) {
+        if (left-- <= 0) return;
+        yield { series, minute, block };
+      }
+    }
+  }
+
+  /** Blocks that are to be written now besides `current`. */
+  closedCount(current: number): number {
+    let count = 0;
+    for (const [minute, { blocks }] of this.#minutes) if (minute !== current) count += blocks.size;
+    return count;
+  }
+
+  written(minute: number, series: number): void {
+    const open = this.#minutes.get(minute);
+    open?.blocks.delete(series);
+    if (open?.blocks.size === 0) this.#minutes.delete(minute);
+  }
+
+  /** Frames before this one are not needed any more. */
+  firstFrame(): number | undefined {
+    return this.#minutes.size === 0 ? undefined : Math.min(...[...this.#minutes.values()].map((minute) => minute.firstFrame));
+  }
+
+  /** The open blocks of one series. */
+  *of(series: number): Generator<{ minute: number; block: OpenBlock }> {
+    for (const [minute, { blocks }] of this.#minutes) {
+      const block = blocks.get(series);
+      if (block !== undefined) yield { minute, block };
+    }
+  }
+
+  clear(): void {
+    this.#minutes.clear();
+  }
+
+  #dropOldest(): number {
+    const [first] = this.#minutes;
+    if (first === undefined) return 0;
+    this.#minutes.delete(first[0]);
+    return [...first[1].blocks.values()].reduce((sum, block) => sum + block.offsets.length, 0);
+  }
+}
