@@ -30,7 +30,11 @@ export async function runClearFault(terminal: Terminal, code: string, options: W
       try {
         cleared = await new VaultWalClient(vault, token).clearFaults(code);
       } catch (error) {
-        await log.append({ ...entry, action: "clear-fault-failed", facts: { why: error instanceof Error ? error.message : String(error) } });
+        await log.append({
+          ...entry,
+          action: "clear-fault-failed",
+          facts: { why: error instanceof Error ? error.message : String(error) },
+        });
         throw error;
       }
       total += cleared;

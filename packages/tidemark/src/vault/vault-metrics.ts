@@ -55,14 +55,22 @@ export class VaultMetrics {
   /** Each object store has a recovery point of its own. */
   #storeGauges(): void {
     const figures: readonly (readonly [string, string, (store: StoreStatus) => number | undefined])[] = [
-      ["tidemark_vault_archive_lag_bytes", "WAL that is durable in the vault and not archived in the store.", (one) => Number(one.lagBytes)],
+      [
+        "tidemark_vault_archive_lag_bytes",
+        "WAL that is durable in the vault and not archived in the store.",
+        (one) => Number(one.lagBytes),
+      ],
       ["tidemark_vault_archive_lag_seconds", "Age of the oldest WAL that is not archived in the store.", (one) => one.lagSeconds],
       [
         "tidemark_vault_archive_position_bytes",
         "Everything before this WAL position was stored there, read again and compared.",
         ({ recoveryPoint }) => (recoveryPoint === undefined ? undefined : Number(parseLsn(recoveryPoint.lsn))),
       ],
-      ["tidemark_vault_archive_held", "1 while the last attempt to archive into the store failed.", (one) => (one.state === "held" ? 1 : 0)],
+      [
+        "tidemark_vault_archive_held",
+        "1 while the last attempt to archive into the store failed.",
+        (one) => (one.state === "held" ? 1 : 0),
+      ],
     ];
     const status = this.#status;
     for (const [name, help, read] of figures) {

@@ -1,7 +1,8 @@
 // What those who read a vault's WAL add to it, put together as the role does.
 import { mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Epoch } from "@tidemark/kernel/brands";
 import { parseLsn } from "@tidemark/kernel/lsn";
 import type { TestServer } from "@tidemark/postgres/testing/cluster-fixture";
@@ -186,5 +187,47 @@ describe("WAL that is missing here and that the server has removed", () => {
     await vault.running.reached(await writeWal(primary, 1));
     expect(await readFile(path)).toEqual(bytes);
     expect(vault.status.gaps).toEqual([]);
+  }, 60_000);
+});
+
+describe("a flipped bit in a sealed segment that is in no archive", () => {
+  /** A vault whose store is away, with a sealed segment that was digested and then damaged. */
+  async function damaged(vault: ReadVault, before: () => Promise<unknown>): Promise<{ path: string; right: Buffer; wrong: Buffer }> {
+    await vault.running.streaming();
+    for (let i = 0; i < 3; i++) {
+      await writeWal(primary, 1);
+      await switchWal(primary);
+    }
+    await vault.running.reached(await writeWal(primary, 1));
+    await vault.until("the segments are digested", ({ archive }) => (archive?.local.digested ?? 0) >= 3);
+    const name = (await readdir(vault.running.wal)).filter((one) => /^[0-9A-F]{24}$/.test(one)).sort()[1] ?? "";
+    const path = join(vault.running.wal, name);
+    const right = await readFile(path);
+    const wrong = Buffer.from(right);
+    wrong[123_456]! ^= 0x10;
+    await before();
+    await writeFile(path, wrong);
+    return { path, right, wrong };
+  }
+
+  beforeEach(() => writeFile(join(folder, "archive"), "no folder"));
+
+  it("is received again from the primary, and the damaged segment is kept", async () => {
+    await using vault = await ReadVault.start({ folder, primary });
+    const { path, right, wrong } = await damaged(vault, () => Promise.resolve());
+    await vault.until("it is mended", () => readFileSync(path).equals(right));
+    await vault.until("nothing is damaged any more", ({ faults }) => !faults.some(({ code }) => code === "TM-VAULT-DAMAGED"));
+    const diverged = join(folder, "vault", "diverged");
+    const kept = (await readdir(diverged, { recursive: true })).find((one) => one.endsWith(`/${basename(path)}`)) ?? "";
+    expect((await readFile(join(diverged, kept))).equals(wrong)).toBe(true);
+    expect((await vault.running.vault.revoke(2 as Epoch)).contiguousFrom).toEqual(vault.running.file.run?.from);
+  }, 60_000);
+
+  it("keeps the vault from voting while nobody can give it (R4)", async () => {
+    await using vault = await ReadVault.start({ folder, primary });
+    const { path, wrong } = await damaged(vault, () => primary.server.stop("immediate"));
+    await vault.until("it is found", ({ faults }) => faults.some(({ code }) => code === "TM-VAULT-DAMAGED"));
+    await expect(vault.running.vault.revoke(2 as Epoch)).rejects.toMatchObject({ code: "TM-CLUSTER-ABSTAINED" });
+    expect((await readFile(path)).equals(wrong)).toBe(true);
   }, 60_000);
 });

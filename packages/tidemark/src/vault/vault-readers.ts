@@ -1,19 +1,23 @@
 // Those who read what the receiver wrote, and what they add to the vault's HTTP and status: serving, commits, archive. A folder
 // that has never met its cluster does not know the size of a segment; they begin once it does. Whatever happens to them, WAL is
 // received and acknowledged all the same.
-import type { SystemIdentifier } from "@tidemark/kernel/brands";
+import type { SystemIdentifier, Timeline } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import { sleep } from "@tidemark/kernel/clock";
 import { TidemarkError, assert } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Lsn } from "@tidemark/kernel/lsn";
-import { formatLsn } from "@tidemark/kernel/lsn";
+import { formatLsn, parseLsn } from "@tidemark/kernel/lsn";
 import type { Random } from "@tidemark/kernel/random";
 import { keepRunning } from "@tidemark/kernel/service";
 import { segmentName } from "@tidemark/postgres/wal/segment-name";
 import type { FastifyInstance } from "fastify";
 import type { VaultConfig } from "../config/config.ts";
 import type { Archive } from "./archive/archive.ts";
+import { LOCAL } from "./archive/archive-book.ts";
+import type { ArchiveStatus } from "./archive/archive-status.ts";
+import { LOCAL_FAULTS } from "./archive/local-keeper.ts";
+import type { WalRange } from "./archive/wal-range.ts";
 import type { ArchiveLimits } from "./archive/archive-options.ts";
 import type { StatusParts } from "./describe-vault.ts";
 import { CommitTracker } from "./commits/commit-tracker.ts";
@@ -62,6 +66,7 @@ export class VaultReaders {
     });
     vault.onEvent((event) => this.#hear(event));
     vault.recallBy((place) => this.#recall(place));
+    vault.reach.doubtBy(() => this.#archive?.status().faults.flatMap(damagedHere) ?? []);
   }
 
   /** What they add to the status. */
@@ -201,6 +206,7 @@ export class VaultReaders {
       config: this.#world.config,
       environment: this.#world.environment,
       ...(this.#world.archiveLimits === undefined ? {} : { limits: this.#world.archiveLimits }),
+      receiveAgain: ({ timeline, start }) => this.#vault.receiveAgain({ timeline, lsn: start }),
       commitsOf: async (range) => this.#commits?.commitsOf(range),
       // Before the commits are read nobody knows what of it they need.
       neededFrom: () => this.#commits?.neededFrom() ?? (0n as Lsn),
@@ -243,4 +249,10 @@ function describeCommits(commits: CommitTracker): ReturnType<NonNullable<StatusP
     ...(facts === undefined ? {} : { commits: facts.commits, commitsSinceLsn: formatLsn(facts.since) }),
     faults: commits.faults,
   };
+}
+
+/** A segment of the folder that is not what was sealed, until it is mended. */
+function damagedHere({ where, code, range }: ArchiveStatus["faults"][number]): WalRange[] {
+  if (where !== LOCAL || range === undefined || !LOCAL_FAULTS.includes(code)) return [];
+  return [{ timeline: range.timeline as Timeline, start: parseLsn(range.start), end: parseLsn(range.end) }];
 }

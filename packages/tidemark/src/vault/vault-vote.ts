@@ -23,6 +23,11 @@ export async function castVote(order: {
     throw abstained(
       `WAL from ${repair.from.lsn} to ${repair.to.lsn} of timeline ${repair.to.timeline} was damaged here and is not whole again`,
     );
+  const [doubt] = reach.doubts();
+  if (doubt !== undefined)
+    throw abstained(
+      `WAL from ${formatLsn(doubt.start)} to ${formatLsn(doubt.end)} of timeline ${doubt.timeline} is damaged or gone here and not mended yet`,
+    );
   const scan = await reach.scan();
   if (scan === undefined) throw abstained("this vault has no WAL yet");
   if (scan.damage !== undefined) throw abstained(`local WAL is damaged from ${formatLsn(scan.damage.from.lsn)} on: ${scan.damage.what}`);

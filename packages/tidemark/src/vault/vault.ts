@@ -11,6 +11,7 @@ import { FileLock } from "../audit/file-lock.ts";
 import { OperationLock } from "../cluster/agent/operation-lock.ts";
 import { join } from "node:path";
 import type { ArchivedWal, ReceiverHost, ReceiverReport, ReceiverTarget, ReceiverWarning } from "./receiver/receiver-port.ts";
+import { receiveSegment } from "./receiver/receive-segment.ts";
 import { ReceiverThread } from "./receiver/receiver-thread.ts";
 import { SharedFrontier } from "./receiver/shared-frontier.ts";
 import type { WalPoint } from "./receiver/stream-plan.ts";
@@ -149,6 +150,15 @@ export class Vault {
   /** Who gives archived WAL back to the receiver when the server has no more of it. Without one nothing is archived. */
   recallBy(recall: (place: WalPoint) => Promise<ArchivedWal>): void {
     this.#recall = recall;
+  }
+
+  /** A whole segment once more from the server that is followed; undefined when nobody is, or it has it no more. */
+  async receiveAgain(place: WalPoint): Promise<Uint8Array | undefined> {
+    const { segmentBytes, systemIdentifier } = this.#file;
+    const target = this.#following?.target;
+    if (target === undefined || segmentBytes === undefined || systemIdentifier === undefined || this.#stopping) return undefined;
+    const { directory, clock } = this.options;
+    return receiveSegment({ directory, segmentBytes, systemIdentifier, target: receiverTarget(target), place, clock });
   }
 
   /** Called at each change, until the vault ends. */

@@ -17,6 +17,7 @@ export class WalReach {
   readonly #file: () => VaultFile;
   readonly #directory: string;
   #reader: RecordReader | undefined;
+  #doubts: () => readonly WalRange[] = () => [];
   #history: { readonly timeline: Timeline; readonly steps: readonly TimelineSwitch[] } | undefined;
 
   constructor(options: { frontier: SharedFrontier; file: () => VaultFile; directory: string }) {
@@ -28,6 +29,19 @@ export class WalReach {
   /** Who reads the records as they come. */
   readBy(reader: RecordReader): void {
     this.#reader = reader;
+  }
+
+  /** Who knows of WAL here that is damaged or gone, though the newest file is whole. */
+  doubtBy(doubts: () => readonly WalRange[]): void {
+    this.#doubts = doubts;
+  }
+
+  /** WAL of the run that is not what was received, until it is mended. */
+  doubts(): WalRange[] {
+    const { run } = this.#file();
+    const from = run === undefined ? undefined : unstored(run.from);
+    if (from === undefined) return [];
+    return this.#doubts().filter(({ timeline, end }) => timeline >= from.timeline && end > from.lsn);
   }
 
   /** Learns the ancestry of the timeline that is received; to be called when that changed. */

@@ -32,7 +32,7 @@ const HOLE_SEGMENTS = 64;
 const RECEIVER_LOOK_MS = 1_000;
 
 /** What is wrong with a local segment by itself, whatever its archive says. */
-const LOCAL_FAULTS: readonly ErrorCode[] = ["TM-VAULT-DAMAGED", "TM-VAULT-SEGMENT-MISSING", "TM-VAULT-SEGMENT-UNREADABLE"];
+export const LOCAL_FAULTS: readonly ErrorCode[] = ["TM-VAULT-DAMAGED", "TM-VAULT-SEGMENT-MISSING", "TM-VAULT-SEGMENT-UNREADABLE"];
 
 export function isLocalFault(error: unknown): error is TidemarkError {
   return LOCAL_FAULTS.some((code) => hasCode(error, code));

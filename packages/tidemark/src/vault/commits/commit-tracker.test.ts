@@ -141,7 +141,8 @@ describe("the commit tracker", () => {
     place.receive(wal);
     const oldest = [0n, 1n, 2n].map((at) => ({ timeline: 1 as Timeline, start: (wal.start + at * MIB) as Lsn, archived: true }));
     const leaving = (): number =>
-      mayLeave({ oldest, segments: 3, segmentBytes: SMALL_SEGMENT_BYTES, keepBytes: 0, stores: 1, neededFrom: tracker.neededFrom() }).length;
+      mayLeave({ oldest, segments: 3, segmentBytes: SMALL_SEGMENT_BYTES, keepBytes: 0, stores: 1, neededFrom: tracker.neededFrom() })
+        .length;
     expect(leaving()).toBe(0);
     await place.track(async () => {
       await tracker.catchUp(wal.position);

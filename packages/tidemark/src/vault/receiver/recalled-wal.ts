@@ -3,6 +3,8 @@
 import { open, rename } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import type { SystemIdentifier } from "@tidemark/kernel/brands";
+import type { Clock } from "@tidemark/kernel/clock";
+import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import { formatLsn } from "@tidemark/kernel/lsn";
@@ -16,6 +18,8 @@ import type { WalPoint } from "./stream-plan.ts";
 
 /** Read without letting others run: a few milliseconds. */
 const SLICE_BYTES = 1_048_576;
+/** So long an archive that does not answer is waited for before WAL counts as gone. Milliseconds. */
+const MOST_UNSURE_MS = 600_000;
 
 export interface RecallOrder {
   readonly folder: WalFolder;
@@ -49,6 +53,35 @@ export async function recallWal(run: RecallRun): Promise<{ to: WalPoint; why?: s
       logger.error({ code: "TM-VAULT-ARCHIVE-DAMAGED", from: formatLsn(to.lsn) }, `archived WAL is not used: ${recalled.why}`);
     if (recalled.kind === "refused" || recalled.to.lsn === to.lsn) return { to };
     to = recalled.to;
+  }
+}
+
+/** What the server has removed, as the archive gives it, while a store that is away is waited for. */
+export class ArchivedRun {
+  readonly #world: { readonly ask: RecallRun["ask"]; readonly clock: Clock; readonly logger: Logger };
+  #unsureSinceMs: number | undefined;
+
+  constructor(world: { ask: RecallRun["ask"]; clock: Clock; logger: Logger }) {
+    this.#world = world;
+  }
+
+  /**
+   * How far it gave WAL; `from` when it has none that can be used. Rejects with TM-VAULT-UNSURE while that is not known, for
+   * {@link MOST_UNSURE_MS}.
+   */
+  async recall(run: Omit<RecallRun, "ask" | "logger">): Promise<WalPoint> {
+    const { ask, clock, logger } = this.#world;
+    const { to, why } = await recallWal({ ...run, ask, logger });
+    // What was taken counts; the rest is asked for when the server has refused it again.
+    if (why !== undefined && to.lsn === run.from.lsn) {
+      this.#unsureSinceMs ??= clock.monotonicMs();
+      if (run.signal.aborted || clock.monotonicMs() - this.#unsureSinceMs < MOST_UNSURE_MS)
+        throw new TidemarkError("TM-VAULT-UNSURE", `the server has no WAL from ${formatLsn(to.lsn)} on; whether the archive has: ${why}`);
+    }
+    this.#unsureSinceMs = undefined;
+    if (to.lsn > run.from.lsn)
+      logger.warn({ from: formatLsn(run.from.lsn), to: formatLsn(to.lsn) }, "WAL that the server has removed was taken from the archive");
+    return to;
   }
 }
 

@@ -17,7 +17,7 @@ import { storeHistoryChain, storedHistory } from "./history-chain.ts";
 import { nodeWalFiles } from "./node-wal-files.ts";
 import type { ReceiverHost, ReceiverStart, ReceiverTarget } from "./receiver-port.ts";
 import { expectedOf, rangeOf } from "./receiver-port.ts";
-import { recallWal } from "./recalled-wal.ts";
+import { ArchivedRun } from "./recalled-wal.ts";
 import type { RestartScan } from "./restart-scan.ts";
 import { scanAfterRestart } from "./restart-scan.ts";
 import { SegmentWriter } from "./segment-writer.ts";
@@ -36,8 +36,6 @@ const MOST_PAUSE_MS = 2_000;
 const MOST_WAIT_MS = 250;
 /** Steps of planning in one connection; each changes what the next one sees. More means that server and vault contradict each other. */
 const MOST_STEPS = 16;
-/** So long an archive that does not answer is waited for before WAL counts as gone. Milliseconds. */
-const MOST_UNSURE_MS = 600_000;
 
 /** What passes by itself; everything else is the server's or the vault's to be looked at. */
 const WAITS: ReadonlySet<string> = new Set([
@@ -69,12 +67,13 @@ export class Receiver {
   /** Where a timeline that is being received began: below that the position is still the old timeline's end. */
   #began: { readonly timeline: Timeline; readonly at: WalPoint } | undefined;
   #lesson: Lesson = NOTHING_LEARNT;
-  /** Since when nobody can say whether the archive has what the server removed. */
-  #unsureSinceMs: number | undefined;
+  readonly #archive: ArchivedRun;
 
   constructor(options: ReceiverOptions, file: VaultFile) {
     this.#options = options;
     this.#file = file;
+    const { host, clock, logger } = options;
+    this.#archive = new ArchivedRun({ ask: (place) => host.archived(place), clock, logger });
   }
 
   // ── After a start ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,25 +247,14 @@ export class Receiver {
     await dropSlot(session, this.#file.identity);
   }
 
-  /** Before WAL counts as gone: the archive may have it. Whether anything came of it; rejects with TM-VAULT-UNSURE while that is not known. */
+  /** Before WAL counts as gone: the archive may have it. Whether anything came of it. */
   async #recall(from: WalPoint, signal: AbortSignal): Promise<boolean> {
-    const { clock, logger, host } = this.#options;
     const { systemIdentifier, segmentBytes } = this.#file;
     assert(systemIdentifier !== undefined && segmentBytes !== undefined, "the cluster is known");
-    const answer = await recallWal({ folder: this.#folder(segmentBytes), systemIdentifier, from, signal, logger, ask: host.archived });
-    if (answer.why !== undefined) {
-      this.#unsureSinceMs ??= clock.monotonicMs();
-      if (signal.aborted || clock.monotonicMs() - this.#unsureSinceMs < MOST_UNSURE_MS)
-        throw new TidemarkError(
-          "TM-VAULT-UNSURE",
-          `the server has no WAL from ${formatLsn(answer.to.lsn)} on; whether the archive has: ${answer.why}`,
-        );
-    }
-    this.#unsureSinceMs = undefined;
-    if (answer.to.lsn === from.lsn) return false;
-    this.#moveFrontier(answer.to);
-    host.sealed(undefined);
-    logger.warn({ from: stored(from), to: stored(answer.to) }, "WAL that the server has removed was taken from the archive");
+    const to = await this.#archive.recall({ folder: this.#folder(segmentBytes), systemIdentifier, from, signal });
+    if (to.lsn === from.lsn) return false;
+    this.#moveFrontier(to);
+    this.#options.host.sealed(undefined);
     return true;
   }
 
