@@ -19,6 +19,9 @@ const FORMAT_VERSION = 1;
 const CHECKPOINT_PAGES = 4_000;
 const MOST_LOG_BYTES = 64 * 1_048_576;
 
+/** Pages in memory. */
+const CACHE_KIB = 32_768;
+
 /** The file may be so much larger than its content, for what is being removed. */
 const HARD_LIMIT = 1.25;
 
@@ -93,7 +96,7 @@ export class HistoryFile {
   #open(path: string, mostBytes: number): void {
     this.#database.exec(
       `PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;
-       PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = ${MOST_LOG_BYTES}; PRAGMA cache_size = -65536;`,
+       PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = ${MOST_LOG_BYTES}; PRAGMA cache_size = -${CACHE_KIB};`,
     );
     const { user_version: version } = this.#database.prepare("PRAGMA user_version").get() as { user_version: number };
     if (version !== 0 && version !== FORMAT_VERSION)

@@ -15,7 +15,7 @@ import type { OpenBlock } from "./open-minutes.ts";
 import { OpenMinutes } from "./open-minutes.ts";
 import type { RangePlan, RangeQuestion, Tier } from "./resolution.ts";
 import { planRange, TIER_MS } from "./resolution.ts";
-import { decodeBlock, encodeBlock } from "./second-block.ts";
+import { decodeBlock, encodeBlock, type SecondBlock } from "./second-block.ts";
 import type { SeriesName } from "./series-book.ts";
 import { SeriesBook } from "./series-book.ts";
 import { Trimming } from "./trimming.ts";
@@ -178,11 +178,11 @@ export class History {
       const index = Math.floor((atMs - plan.startMs) / plan.stepMs);
       if (index >= 0 && index < plan.count) buckets[index] = mergeBuckets(buckets[index] ?? EMPTY_BUCKET, bucket);
     };
-    const addBlock = (minute: number, block: { offsets: readonly number[]; values: readonly (number | undefined)[] }): void => {
+    const addBlock = (minute: number, block: SecondBlock): void => {
       for (const [index, offset] of block.offsets.entries()) add(minute * MINUTE_MS + offset * 1_000, bucketOf(block.values[index]));
     };
     this.#readTier(file, { series, plan, add, addBlock });
-    for (const { minute, block } of this.#open.of(series)) addBlock(minute, block);
+    for (const { minute, block } of this.#open.of(series)) addBlock(minute, block.toBlock());
     return { tier: plan.tier, stepMs: plan.stepMs, startMs: plan.startMs, buckets };
   }
 
@@ -192,7 +192,7 @@ export class History {
       readonly series: number;
       readonly plan: RangePlan;
       readonly add: (atMs: number, bucket: Bucket) => void;
-      readonly addBlock: (minute: number, block: { offsets: readonly number[]; values: readonly (number | undefined)[] }) => void;
+      readonly addBlock: (minute: number, block: SecondBlock) => void;
     },
   ): void {
     const { series, plan } = read;
@@ -233,13 +233,15 @@ export class History {
   }
 
   #writeBlock(file: HistoryFile, one: { series: number; minute: number; block: OpenBlock }, rolled: Map<number, number>): void {
-    const { series, minute, block } = one;
+    const { series, minute } = one;
+    const block = one.block.toBlock();
+    const { lastFrame } = one.block;
     const row = file.row("block", series, minute) as { through: number; body: Uint8Array } | undefined;
-    if (row !== undefined && row.through >= block.lastFrame) return;
+    if (row !== undefined && row.through >= lastFrame) return;
     const before = row === undefined ? undefined : decodeBlock(row.body);
     const all =
       before === undefined ? block : { offsets: [...before.offsets, ...block.offsets], values: [...before.values, ...block.values] };
-    file.run("setBlock", series, minute, block.lastFrame, encodeBlock(all));
+    file.run("setBlock", series, minute, lastFrame, encodeBlock(all));
     const bucket = block.values.reduce((sum: Bucket, value) => mergeBuckets(sum, bucketOf(value)), EMPTY_BUCKET);
     file.addBucket("addMinute", { series, start: minute }, bucket);
     const hour = Math.floor(minute / 60);

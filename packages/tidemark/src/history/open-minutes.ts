@@ -1,11 +1,41 @@
 // The minutes that are not written per series yet, in memory: the newest one, the one before that is being written, and those
 // that a clock which was set back opened again. The frames in the file hold the same, for the next start.
 import type { FrameSample } from "./frame.ts";
+import type { SecondBlock } from "./second-block.ts";
 
-export interface OpenBlock {
-  readonly offsets: number[];
-  readonly values: (number | undefined)[];
-  lastFrame: number;
+/** Seconds that a block has room for at first: a minute. Seconds that come twice make it grow. */
+const FIRST_ROOM = 60;
+
+/** The seconds of one series in one minute, while more come: 9 bytes each, since there are many thousands of series. */
+export class OpenBlock {
+  lastFrame = 0;
+  #offsets = new Uint8Array(FIRST_ROOM);
+  /** NaN: not known. It stays in here. */
+  #values = new Float64Array(FIRST_ROOM);
+  #length = 0;
+
+  add(offset: number, value: number | undefined): void {
+    if (this.#length === this.#offsets.length) {
+      const [offsets, values] = [this.#offsets, this.#values];
+      this.#offsets = new Uint8Array(2 * offsets.length);
+      this.#offsets.set(offsets);
+      this.#values = new Float64Array(2 * values.length);
+      this.#values.set(values);
+    }
+    this.#offsets[this.#length] = offset;
+    this.#values[this.#length] = value ?? Number.NaN;
+    this.#length++;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  toBlock(): SecondBlock {
+    const offsets = [...this.#offsets.subarray(0, this.#length)];
+    const values = Array.from(this.#values.subarray(0, this.#length), (value) => (Number.isNaN(value) ? undefined : value));
+    return { offsets, values };
+  }
 }
 
 interface OpenMinute {
@@ -34,11 +64,10 @@ export class OpenMinutes {
     for (const { series, value } of samples) {
       let block = minute.blocks.get(series);
       if (block === undefined) {
-        block = { offsets: [], values: [], lastFrame: at.frame };
+        block = new OpenBlock();
         minute.blocks.set(series, block);
       }
-      block.offsets.push(second % 60);
-      block.values.push(value);
+      block.add(second % 60, value);
       block.lastFrame = at.frame;
     }
     return dropped;
@@ -90,6 +119,6 @@ export class OpenMinutes {
     const [first] = this.#minutes;
     if (first === undefined) return 0;
     this.#minutes.delete(first[0]);
-    return [...first[1].blocks.values()].reduce((sum, block) => sum + block.offsets.length, 0);
+    return [...first[1].blocks.values()].reduce((sum, block) => sum + block.length, 0);
   }
 }
