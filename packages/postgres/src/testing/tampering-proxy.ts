@@ -6,18 +6,23 @@ export interface TamperingProxy extends AsyncDisposable {
   readonly port: number;
   /** Bytes that came from the server so far, over all connections. */
   readonly serverBytes: number;
+  /** Connections of clients that are open now. */
+  readonly open: number;
 }
 
-/** What to do once `afterBytes` came from the server: flip one bit, or close both sides. */
+/** What to do once `afterBytes` came from the server: flip one bit, close both sides, or pass nothing on any more. */
 export interface Tampering {
   readonly afterBytes: number;
-  readonly how: "flip" | "cut" | "pass";
+  readonly how: "flip" | "cut" | "hold" | "pass";
 }
 
 export async function startTamperingProxy(to: { host: string; port: number }, tampering: Tampering): Promise<TamperingProxy> {
   const sockets = new Set<Socket>();
   let serverBytes = 0;
+  let open = 0;
   const proxy = createServer((client) => {
+    open++;
+    client.once("close", () => open--);
     const server = connect(to.port, to.host);
     for (const socket of [client, server]) {
       sockets.add(socket);
@@ -31,6 +36,7 @@ export async function startTamperingProxy(to: { host: string; port: number }, ta
     server.on("data", (chunk: Buffer) => {
       const offset = tampering.afterBytes - serverBytes;
       serverBytes += chunk.length;
+      if (tampering.how === "hold" && serverBytes > tampering.afterBytes) return;
       if (tampering.how !== "pass" && offset >= 0 && offset < chunk.length) {
         if (tampering.how === "cut") {
           client.destroy();
@@ -49,6 +55,9 @@ export async function startTamperingProxy(to: { host: string; port: number }, ta
     port: (proxy.address() as AddressInfo).port,
     get serverBytes() {
       return serverBytes;
+    },
+    get open() {
+      return open;
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();

@@ -1,0 +1,246 @@
+// Looks at one PostgreSQL, primary or standby, whichever it is at the moment: over one kept connection, read-only, with the smallest
+// grants (examples/postgresql-grants.sql). What this user may not see is unknown, with the grant that is missing; it is never 0.
+import type { Clock } from "@tidemark/kernel/clock";
+import { ClockComparison } from "../canary/clock-comparison.ts";
+import { awayReading } from "./away-reading.ts";
+import type { CopyFacts, Figure } from "./probe-result.ts";
+import { known, unknown } from "./probe-result.ts";
+import type { Probe, ProbeReading } from "./probe.ts";
+import { Answer } from "./postgresql/answer.ts";
+import { CopyMemory } from "./postgresql/copy-memory.ts";
+import { KeptConnection } from "./postgresql/kept-connection.ts";
+import type { Look, WatchedNode } from "./postgresql/node-looks.ts";
+import { notGrantedTo } from "./postgresql/node-looks.ts";
+import type { PrimaryAnswer, ServerSettingsAnswer, StandbyAnswer } from "./postgresql/postgresql-answers.ts";
+import { readPrimary, readSettings, readStandby, readWalFolder } from "./postgresql/postgresql-answers.ts";
+import { ProbeFault } from "./postgresql/postgresql-fault.ts";
+import {
+  CLOCK_SQL,
+  SETTINGS_ASKED,
+  SETTINGS_SQL,
+  SIZE_SQL,
+  WAL_FOLDER_SQL,
+  primarySql,
+  standbySql,
+} from "./postgresql/postgresql-questions.ts";
+import type { PostgresqlTarget } from "./postgresql/postgresql-target.ts";
+import { primaryCopies, primaryFigures, primaryStore } from "./postgresql/primary-facts.ts";
+import { standbyCopy, standbyFigures } from "./postgresql/standby-facts.ts";
+import { SynchronousWatch } from "./postgresql/synchronous-watch.ts";
+import type { StoreObservation } from "./store-observation.ts";
+
+/** Between two looks at what hardly changes, milliseconds. */
+const SETTINGS_EVERY_MS = 15_000;
+const WAL_FOLDER_EVERY_MS = 15_000;
+const SIZE_EVERY_MS = 600_000;
+/** The server gives up a statement after this, milliseconds; the runner gives the turn up a little earlier or later. */
+const STATEMENT_TIMEOUT_MS = 2_000;
+
+export interface PostgresqlProbeOptions extends WatchedNode {
+  readonly target: PostgresqlTarget;
+  /** Shared by all probes of the store. */
+  readonly observation: StoreObservation;
+  readonly clock: Clock;
+}
+
+/** What the server said, for findings that no figure carries. */
+export interface PostgresqlDetails {
+  readonly major: number;
+  readonly settings: ServerSettingsAnswer;
+  readonly primary?: PrimaryAnswer;
+  readonly standby?: StandbyAnswer;
+}
+
+export type PostgresqlReading =
+  | (Extract<ProbeReading, { ok: true }> & { readonly details: PostgresqlDetails })
+  | Extract<ProbeReading, { ok: false }>;
+
+/** Something that is asked seldom, and kept meanwhile. */
+interface Seldom<T> {
+  readonly value: T;
+  readonly dueMs: number;
+}
+
+export class PostgresqlProbe implements Probe {
+  readonly name: string;
+  readonly store: string;
+  readonly #options: PostgresqlProbeOptions;
+  readonly #connection: KeptConnection;
+  readonly #clocks: ClockComparison;
+  readonly #synchronous = new SynchronousWatch();
+  readonly #memory = new CopyMemory();
+  #settings: Seldom<ServerSettingsAnswer> | undefined;
+  #walFolder: Seldom<Figure<{ bytes: number; ready: number }>> | undefined;
+  #dataBytes: Seldom<Figure<number>> | undefined;
+  #lastCommit: { transactions: bigint; ms: number; errorMs: number; seenMs: number } | undefined;
+
+  constructor(options: PostgresqlProbeOptions) {
+    this.#options = options;
+    this.name = `postgresql ${options.name}`;
+    this.store = options.observation.store;
+    this.#connection = new KeptConnection(options.target, {
+      applicationName: "tidemark-probe",
+      readOnly: true,
+      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    });
+    this.#clocks = new ClockComparison(options.clock.wallMs());
+  }
+
+  async probe(signal: AbortSignal): Promise<PostgresqlReading> {
+    try {
+      return await this.#look(signal);
+    } catch (error) {
+      // The login may have other rights the next time, and the server other settings.
+      this.#settings = undefined;
+      if (error instanceof ProbeFault) return awayReading(this.#options.clock, error.code, error.message);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#connection.close();
+    return Promise.resolve();
+  }
+
+  async #look(signal: AbortSignal): Promise<PostgresqlReading> {
+    const { clock, name, domain, knownCopies, observation } = this.#options;
+    const beganMs = clock.monotonicMs();
+    const { serverMs, recovering } = await this.#compareClocks(signal);
+    const settings = await this.#seldomSettings(signal);
+    const walFolder = await this.#seldomWalFolder(settings, signal);
+    const dataBytes = await this.#seldomSize(signal);
+    const sentMs = clock.wallMs();
+    const sentMonotonicMs = clock.monotonicMs();
+    const major = this.#connection.major as number;
+    const question = recovering ? standbySql(major, settings.canary) : primarySql(major, settings.canary);
+    const [row] = await this.#connection.ask(question, [observation.store], signal);
+    const look: Look = {
+      node: { name, domain, ...(knownCopies === undefined ? {} : { knownCopies }) },
+      observation,
+      settings,
+      sentMs,
+      // By the monotonic clock: the wall clock may have been set meanwhile.
+      atMs: sentMs + (clock.monotonicMs() - sentMonotonicMs),
+      serverMs,
+      clockOffset: this.#clocks.offset(clock.monotonicMs()),
+      walFolder,
+      dataBytes,
+    };
+    const facts = recovering ? this.#standby(look, row) : this.#primary(look, row, sentMonotonicMs);
+    return {
+      ok: true,
+      atMs: look.atMs,
+      roundTripMs: clock.monotonicMs() - beganMs,
+      ...facts,
+      details: { major, settings, ...facts.details },
+    };
+  }
+
+  #primary(look: Look, row: unknown, sentMonotonicMs: number) {
+    const answer = readPrimary(row);
+    const { observation, settings, sentMs, atMs } = look;
+    if (observation.isPrimary(settings.systemIdentifier)) {
+      this.#synchronous.forget();
+      this.#lastCommit = undefined;
+    }
+    const restart = observation.positions.record({
+      timeline: answer.timeline,
+      lsn: answer.flushLsn,
+      sentWallMs: sentMs,
+      sentMonotonicMs,
+      transactions: answer.transactions,
+      canaryBeats: answer.canary?.sequence ?? 0n,
+    });
+    if (restart === "failover" || restart === "went-back") this.#synchronous.forget();
+    const standings = this.#synchronous.take(answer, settings, atMs);
+    const primary = {
+      ...look,
+      answer,
+      standings,
+      releasedAtMs: this.#synchronous.releasedAtMs,
+      lastCommit: this.#seeCommits(answer.transactions, sentMs, restart !== undefined),
+    };
+    const copies: CopyFacts[] = this.#memory.withGone(primaryCopies(primary), atMs);
+    return { store: primaryStore(primary), copies, figures: primaryFigures(primary), details: { primary: answer } };
+  }
+
+  #standby(look: Look, row: unknown) {
+    this.#synchronous.forget();
+    this.#memory.forget();
+    const answer = readStandby(row);
+    const standby = { ...look, answer };
+    return {
+      // The clock of a standby is not the one that commit times are by.
+      copies: [standbyCopy(standby)],
+      figures: standbyFigures(standby),
+      details: { standby: answer },
+    };
+  }
+
+  /** Before the first change nobody knows when the newest commit was: at the latest when the primary was looked at first. */
+  #seeCommits(transactions: bigint, sentMs: number, anew: boolean): { ms: number; errorMs: number } {
+    const last = this.#lastCommit;
+    if (last === undefined || anew) this.#lastCommit = { transactions, ms: sentMs, errorMs: 0, seenMs: sentMs };
+    else if (last.transactions !== transactions)
+      this.#lastCommit = { transactions, ms: sentMs, errorMs: Math.max(0, sentMs - last.seenMs), seenMs: sentMs };
+    else this.#lastCommit = { ...last, seenMs: sentMs };
+    return this.#lastCommit;
+  }
+
+  async #compareClocks(signal: AbortSignal): Promise<{ serverMs: number; recovering: boolean }> {
+    const { clock } = this.#options;
+    // The login is no part of the round trip.
+    if (!this.#connection.isOpen) await this.#connection.ask(CLOCK_SQL, [], signal);
+    const sentWallMs = clock.wallMs();
+    const sentMonotonicMs = clock.monotonicMs();
+    const [row] = await this.#connection.ask(CLOCK_SQL, [], signal);
+    const receivedMonotonicMs = clock.monotonicMs();
+    const answer = new Answer(row);
+    const serverMs = answer.number("clockMs");
+    const recovering = answer.flag("recovering");
+    this.#clocks.add({ sentWallMs, sentMonotonicMs, receivedMonotonicMs, serverWallMs: serverMs });
+    return { serverMs, recovering };
+  }
+
+  async #seldomSettings(signal: AbortSignal): Promise<ServerSettingsAnswer> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#settings === undefined || this.#settings.dueMs <= nowMs) {
+      const [row] = await this.#connection.ask(SETTINGS_SQL, [SETTINGS_ASKED.join(",")], signal);
+      this.#settings = { value: readSettings(row), dueMs: nowMs + SETTINGS_EVERY_MS };
+    }
+    return this.#settings.value;
+  }
+
+  async #seldomWalFolder(settings: ServerSettingsAnswer, signal: AbortSignal): Promise<Figure<{ bytes: number; ready: number }>> {
+    const { clock } = this.#options;
+    if (!settings.listsWal) return unknown(notGrantedTo(settings, "pg_monitor"), clock.wallMs());
+    const nowMs = clock.monotonicMs();
+    if (this.#walFolder === undefined || this.#walFolder.dueMs <= nowMs) {
+      const value = await this.#figure(WAL_FOLDER_SQL, readWalFolder, signal);
+      this.#walFolder = { value, dueMs: nowMs + WAL_FOLDER_EVERY_MS };
+    }
+    return this.#walFolder.value;
+  }
+
+  async #seldomSize(signal: AbortSignal): Promise<Figure<number>> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#dataBytes === undefined || this.#dataBytes.dueMs <= nowMs) {
+      const value = await this.#figure(SIZE_SQL, (row) => Number(new Answer(row).whole("bytes")), signal);
+      this.#dataBytes = { value, dueMs: nowMs + SIZE_EVERY_MS };
+    }
+    return this.#dataBytes.value;
+  }
+
+  /** A figure that the others do not wait for: refused, it is unknown. */
+  async #figure<T>(sql: string, read: (row: unknown) => T, signal: AbortSignal): Promise<Figure<T>> {
+    const { clock } = this.#options;
+    const sentMs = clock.monotonicMs();
+    try {
+      const [row] = await this.#connection.ask(sql, [], signal);
+      return known(read(row), { atMs: clock.wallMs(), method: "reported", errorMs: clock.monotonicMs() - sentMs });
+    } catch (error) {
+      if (!(error instanceof ProbeFault) || !this.#connection.isOpen) throw error;
+      return unknown(error.message, clock.wallMs());
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import type { SystemIdentifier } from "@tidemark/kernel/brands";
+import { PositionHistory } from "../canary/position-history.ts";
+
+/** What the probes of one store share: where its primary was when, and which cluster it is. One per store, in the observer's memory. */
+export class StoreObservation {
+  readonly store: string;
+  readonly positions = new PositionHistory();
+  #identity: SystemIdentifier | undefined;
+
+  constructor(store: string) {
+    this.store = store;
+  }
+
+  /** The cluster that the newest primary said it is. */
+  get identity(): SystemIdentifier | undefined {
+    return this.#identity;
+  }
+
+  /** A primary says which cluster it is. Of another than before, positions do not compare: the history begins anew, and true comes back. */
+  isPrimary(identity: SystemIdentifier): boolean {
+    const changed = this.#identity !== undefined && this.#identity !== identity;
+    if (changed) this.positions.forget();
+    this.#identity = identity;
+    return changed;
+  }
+}
