@@ -1,6 +1,7 @@
 import type { ErrorEntry } from "./errors.ts";
 import { alertErrors } from "./error-codes/alerts.ts";
 import { applierErrors } from "./error-codes/applier.ts";
+import { checkErrors } from "./error-codes/check.ts";
 import { clusterErrors } from "./error-codes/cluster.ts";
 import { configErrors } from "./error-codes/config.ts";
 import { gatewayErrors } from "./error-codes/gateway.ts";
@@ -22,6 +23,7 @@ import { vaultStreamErrors } from "./error-codes/vault-stream.ts";
 const catalogue = {
   ...alertErrors,
   ...applierErrors,
+  ...checkErrors,
   ...clusterErrors,
   ...configErrors,
   ...gatewayErrors,

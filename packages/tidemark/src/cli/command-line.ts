@@ -39,6 +39,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./down-command.ts")).downCommand(context),
   },
   {
+    name: "check",
+    group: LOOK,
+    summary: "what any PostgreSQL would lose now, and why",
+    load: async (context) => (await import("./check-command.ts")).checkCommand(context),
+  },
+  {
     name: "status",
     group: LOOK,
     summary: "what runs, what may be lost, what is known",
@@ -162,7 +168,9 @@ export async function buildProgram(args: readonly string[], context: CommandCont
   return program;
 }
 
-function unknownCommand(name: string, terminal: Terminal): never {
+function unknownCommand(given: string, terminal: Terminal): never {
+  // `tidemark postgres://user:password@host` forgets a word: the password is not repeated.
+  const name = given.includes("://") ? `${given.split("://", 1)[0] ?? ""}://…` : given;
   const meant = didYouMean(
     name,
     COMMANDS.map((entry) => entry.name),
