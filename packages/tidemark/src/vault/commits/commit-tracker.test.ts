@@ -2,7 +2,9 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Timeline } from "@tidemark/kernel/brands";
+import type { Clock } from "@tidemark/kernel/clock";
 import type { Lsn } from "@tidemark/kernel/lsn";
+import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { SMALL_SEGMENT_BYTES, WalBuilder } from "@tidemark/postgres/wal/testing/wal-builder";
 import type { BuiltRecord } from "@tidemark/postgres/wal/testing/wal-builder";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -70,6 +72,33 @@ describe("the commit tracker", () => {
       expect(tracker.faults).toEqual([]);
       expect(tracker.facts()?.since).toBe(wal.start);
     });
+  });
+
+  it("leaves the processor to a receiver that is far behind its server, unless somebody waits for it", async () => {
+    const wal = sampleWal({ segments: 4 });
+    const delays: number[] = [];
+    const clock: Clock = {
+      wallMs: () => systemClock.wallMs(),
+      monotonicMs: () => systemClock.monotonicMs(),
+      setTimer(delayMs, callback, options) {
+        delays.push(delayMs);
+        return systemClock.setTimer(delayMs, callback, options);
+      },
+    };
+    const far = (wal.position + 1_073_741_824n) as Lsn;
+    place.receive(wal);
+    place.flushed(1, wal.position, far);
+    const whole = wal.records.at(-1)?.end;
+    await place.track(async (tracker) => {
+      while (tracker.position()?.lsn !== whole) await new Promise((resolve) => setImmediate(resolve));
+      expect(delays.filter((delay) => delay === 20).length).toBeGreaterThan(0);
+    }, place.tracker({ clock }));
+    rmSync(join(place.directory, "commits.sqlite"));
+    delays.length = 0;
+    await place.track(async (tracker) => {
+      expectFacts(await tracker.catchUp(wal.position), wal);
+      expect(delays).toEqual([]);
+    }, place.tracker({ clock }));
   });
 
   it("goes on after a restart where the index ends, and does not count twice", async () => {

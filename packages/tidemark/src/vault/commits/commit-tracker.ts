@@ -29,7 +29,7 @@ import type { KnownCommits, SpareSegments } from "./known-commits.ts";
 import { commitsInRange, timeWorld } from "./known-commits.ts";
 import { liveStart, presentSegments } from "./live-start.ts";
 import { PastReading } from "./past-reading.ts";
-import { Slices } from "./slices.ts";
+import { Slices, isCatchingUp } from "./slices.ts";
 import type { TimeAnswer } from "./time-answer.ts";
 import { answerTime } from "./time-answer.ts";
 import { TrailCursor } from "./trail-cursor.ts";
@@ -114,7 +114,8 @@ export class CommitTracker implements Service {
         try {
           this.#index ??= this.#openIndex();
           const worked = await this.#round(slices);
-          if (worked) await slices.turn();
+          if (worked && this.#waiters.length === 0 && isCatchingUp(this.#options.frontier.read())) await slices.rest(signal);
+          else if (worked) await slices.turn();
           else await sleep(clock, POLL_MS, signal).catch(() => undefined);
         } catch (error) {
           if (!isDamaged(error)) throw error;

@@ -44,8 +44,8 @@ export class CommitFolder {
     this.flushed(timeline, to);
   }
 
-  flushed(timeline: number, lsn: Lsn): void {
-    this.frontier.write({ timeline: timeline as Timeline, flushed: lsn, serverEnd: lsn, heardAtMs: 1 });
+  flushed(timeline: number, lsn: Lsn, serverEnd = lsn): void {
+    this.frontier.write({ timeline: timeline as Timeline, flushed: lsn, serverEnd, heardAtMs: 1 });
   }
 
   history(timeline: number, steps: readonly { timeline: number; lsn: Lsn }[]): void {
