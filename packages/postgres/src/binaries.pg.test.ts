@@ -66,7 +66,7 @@ describe("the binaries", () => {
   });
 
   it("are refused with a code when the package or the folder is not there, or of another version than asked for", async () => {
-    await expect(findBinaries({ env: {}, major: 16 })).rejects.toMatchObject({ code: "TM-PG-BINARIES", details: { major: 16 } });
+    await expect(findBinaries({ env: {}, major: 14 })).rejects.toMatchObject({ code: "TM-PG-BINARIES", details: { major: 14 } });
     await expect(findBinaries({ env: { TIDEMARK_PG_BIN: "/nowhere" } })).rejects.toMatchObject({
       code: "TM-PG-BINARIES",
       details: { folder: "/nowhere" },
