@@ -21,6 +21,7 @@ const tasks = {
   bench: [[...source, "benchmarks/main.ts"]],
   "bench:wal": [[...source, "benchmarks/wal/main.ts"]],
   "error-docs": [[...source, "tools/generate-error-docs.ts"]],
+  "metric-docs": [[...source, "tools/generate-metric-docs.ts"]],
   build: [[module_("typescript/bin/tsc"), "-b"]],
 };
 // All major versions of PostgreSQL, for the tests of what differs between them; elsewhere 18 and one other in turn.
