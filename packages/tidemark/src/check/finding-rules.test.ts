@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { findingsOf } from "./check-report.ts";
+import { failsAt, findingsOf } from "./check-report.ts";
+import type { Severity } from "./finding.ts";
 import { FINDING_RULES } from "./finding-rules.ts";
 import type { ServerSurvey } from "./server-survey.ts";
 import { HEALTHY, HEALTHY_STANDBY, known, settings, SLOT, STANDBY } from "./testing/sample-survey.ts";
@@ -135,6 +136,14 @@ describe("the rules of findings", () => {
       };
       expect(findingsOf(blind)).toEqual([]);
     }
+  });
+
+  it("fail a check from the severity on that was asked for", () => {
+    const of = (...severities: readonly Severity[]): { severity: Severity }[] => severities.map((severity) => ({ severity }));
+    expect(failsAt([], "notice")).toBe(false);
+    expect(failsAt(of("warning", "notice"), "critical")).toBe(false);
+    expect(failsAt(of("notice", "warning"), "warning")).toBe(true);
+    expect(failsAt(of("critical"), "notice")).toBe(true);
   });
 
   it("have a code after their name, a file and a page each, and no page is left over", () => {

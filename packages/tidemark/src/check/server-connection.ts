@@ -13,12 +13,17 @@ import { withoutPassword, type ConnectionTarget } from "./connection-target.ts";
 const STATEMENT_TIMEOUT_MS = 1_500;
 /** It waits for no lock longer, milliseconds: a check never stands in anybody's way. */
 const LOCK_TIMEOUT_MS = 250;
-/** Without an answer for so long the connection is given up, milliseconds: the server did not keep its own limit. */
-const ANSWER_TIMEOUT_MS = 2_500;
+const TIME_OVER = "the time for the check was over";
 
 const LIMITS = `set transaction read only; set local statement_timeout = ${STATEMENT_TIMEOUT_MS}; set local lock_timeout = ${LOCK_TIMEOUT_MS}; set local search_path = pg_catalog;`;
 
 export type Answer = { readonly known: true; readonly value: unknown } | { readonly known: false; readonly why: string };
+
+class Late extends Error {
+  constructor(timeoutMs: number) {
+    super(`no answer within ${(timeoutMs / 1_000).toFixed(1)} s`);
+  }
+}
 
 interface AnsweredRow {
   readonly j: unknown;
@@ -66,19 +71,20 @@ export class ServerConnection {
     }
   }
 
-  /** Asks; what goes wrong is said in the answer. After a lost connection every further answer says so at once. */
+  /**
+   * Asks; what goes wrong is said in the answer. Questions may be asked while others wait: the server answers in their order.
+   * Without an answer in `timeoutMs` the connection is given up, and every further answer says so at once.
+   */
   async ask(query: string, timeoutMs: number): Promise<Answer> {
     if (this.#lost !== undefined) return { known: false, why: this.#lost };
-    if (timeoutMs <= 0) return { known: false, why: "the time for the check was over" };
+    if (timeoutMs <= 0) return { known: false, why: TIME_OVER };
     try {
-      return { known: true, value: await this.#within(Math.min(timeoutMs, ANSWER_TIMEOUT_MS), this.#run(query)) };
+      return { known: true, value: await this.#within(timeoutMs, this.#run(query)) };
     } catch (error) {
-      if (!(error instanceof postgres.PostgresError)) {
-        this.#lost = `the connection was lost: ${this.#words(error)}`;
-        this.#socket?.destroy();
-        return { known: false, why: this.#lost };
-      }
-      return { known: false, why: whyNot(error, this.#words(error)) };
+      if (error instanceof postgres.PostgresError) return { known: false, why: whyNot(error, this.#words(error)) };
+      this.#lost ??= error instanceof Late ? error.message : `the connection was lost: ${this.#words(error)}`;
+      this.#socket?.destroy();
+      return { known: false, why: this.#lost };
     }
   }
 
@@ -103,7 +109,7 @@ export class ServerConnection {
   async #within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
     let timer: { clear(): void } | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = this.#clock.setTimer(timeoutMs, () => reject(new Error(`no answer within ${(timeoutMs / 1_000).toFixed(1)} s`)));
+      timer = this.#clock.setTimer(timeoutMs, () => reject(new Late(timeoutMs)));
     });
     try {
       return await Promise.race([work, late]);
@@ -179,7 +185,8 @@ function tlsOptions(target: ConnectionTarget): unknown {
   if (sslMode === "disable" || sslMode === "allow" || host.startsWith("/")) return false;
   if (sslMode === "prefer") return "prefer";
   const read = (path: string | undefined): Buffer | undefined => (path === undefined ? undefined : readCertificate(path));
-  const verifies = sslMode !== "require";
+  // A root certificate makes libpq look at the chain for `require` as well.
+  const verifies = sslMode !== "require" || target.rootCert !== undefined;
   return {
     rejectUnauthorized: verifies,
     ...(target.rootCert === undefined || target.rootCert === "system" ? {} : { ca: read(target.rootCert) }),

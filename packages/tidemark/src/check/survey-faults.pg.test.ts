@@ -1,14 +1,20 @@
 // What a check does with servers that are away, slow, wrong, old or in disguise. It has an end in every case.
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chownSync } from "node:fs";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { join } from "node:path";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { startPrimary, type TestServer } from "@tidemark/postgres/testing/cluster-fixture";
 import { startTamperingProxy } from "@tidemark/postgres/testing/tampering-proxy";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTarget } from "./connection-target.ts";
 import { surveyServer } from "./survey.ts";
-import { look, session, urlOf } from "./testing/checked-server.ts";
+import { change, look, session, urlOf } from "./testing/checked-server.ts";
 
 const SECRET = "pa55 w:rd@/?%#";
+
+/** Only one test needs a certificate, and Node cannot make one. */
+const HAS_OPENSSL = spawnSync("openssl", ["version"], { stdio: "ignore" }).status === 0;
 
 let old: TestServer;
 beforeAll(async () => {
@@ -32,6 +38,20 @@ async function listener(onConnection: (socket: Socket) => void): Promise<AsyncDi
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Stands between a check and a server; `onBytes` decides what becomes of each piece that comes from the server. */
+function relay(
+  port: number,
+  onBytes: (bytes: Buffer, pass: (bytes: Buffer) => void) => unknown,
+): Promise<AsyncDisposable & { port: number }> {
+  return listener((client) => {
+    const server = connect(port, "127.0.0.1");
+    server.on("error", () => client.destroy());
+    server.on("data", (bytes: Buffer) => void onBytes(bytes, (passed) => void client.write(passed)));
+    client.pipe(server);
+    client.on("close", () => server.destroy());
+  });
 }
 
 const survey = (port: number, parameters = ""): Promise<unknown> =>
@@ -128,6 +148,63 @@ describe("a check of a server that is old or slow", () => {
     expect(report.server.version).toMatch(/^15\./);
     expect(report.findings.map(({ name }) => name)).toContain("no-copy");
     expect(report.findings.map(({ name }) => name)).not.toContain("pooler-between");
+  });
+
+  it("has ended in time when every answer takes long, and knows everything nevertheless", async () => {
+    await using slow = await relay(old.connection.port, (bytes, pass) => setTimeout(() => pass(bytes), 700));
+    const began = performance.now();
+    const report = await look({ ...old.connection, port: slow.port }, { watchMs: 6_000 });
+    expect(performance.now() - began).toBeLessThan(9_000);
+    expect(report.unknown).toEqual([]);
+  });
+
+  it("has ended in time when the server falls silent after its first answer", async () => {
+    let answers = 0;
+    await using mute = await relay(old.connection.port, (bytes, pass) =>
+      (bytes.includes("versionNumber") ? (answers += 1) : 0) || answers === 0 ? pass(bytes) : undefined,
+    );
+    const began = performance.now();
+    const report = await look({ ...old.connection, port: mute.port });
+    expect(performance.now() - began).toBeLessThan(6_000);
+    expect(report.unknown.map(({ part }) => part)).toEqual(expect.arrayContaining(["settings", "replicas", "replication slots"]));
+    expect(report.exposure.map(({ exposure }) => exposure.kind)).not.toContain("known");
+  });
+
+  it("says that another process answers than the one that was logged in to", async () => {
+    await using pooler = await relay(old.connection.port, (bytes, pass) => {
+      // BackendKeyData: K, length 12, process id, key. A pooler gives a process id of its own.
+      const at = bytes.indexOf(Buffer.from("K\0\0\0\u000c", "latin1"));
+      if (at >= 0) bytes.writeUInt32BE(bytes.readUInt32BE(at + 5) + 1, at + 5);
+      pass(bytes);
+    });
+    const report = await look({ ...old.connection, port: pooler.port });
+    expect(report.findings.map(({ name }) => name)).toContain("pooler-between");
+    expect(report.unknown).toEqual([]);
+  });
+
+  it.runIf(HAS_OPENSSL)("uses TLS as sslmode says, down to the server's name", async () => {
+    const { dataDir, user } = old.server.options;
+    const [certificate, key] = [join(dataDir, "server.crt"), join(dataDir, "server.key")];
+    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    execFileSync("openssl", ["req", "-new", "-x509", "-days", "1", "-nodes", ...subject, "-out", certificate, "-keyout", key], {
+      stdio: "ignore",
+    });
+    if (user.switches) for (const file of [certificate, key]) chownSync(file, user.uid, user.gid);
+    const sql = session(old.connection);
+    try {
+      await change(sql, { ssl: "on" });
+      const check = (host: string, parameters: string): Promise<{ server: { major: number } }> =>
+        surveyServer(readTarget(urlOf({ ...old.connection, host }).replace("sslmode=disable", parameters), {}), systemClock, 100);
+      for (const parameters of ["sslmode=prefer", "sslmode=require", `sslmode=verify-full&sslrootcert=${certificate}`])
+        expect((await check("localhost", parameters)).server.major, parameters).toBe(15);
+      expect((await check("127.0.0.1", `sslmode=verify-ca&sslrootcert=${certificate}`)).server.major).toBe(15);
+      for (const parameters of ["sslmode=verify-ca", "sslmode=verify-full"])
+        await expect(check("localhost", parameters), parameters).rejects.toMatchObject({ code: "TM-CHECK-LOGIN" });
+      await expect(check("127.0.0.1", `sslmode=verify-full&sslrootcert=${certificate}`)).rejects.toMatchObject({ code: "TM-CHECK-LOGIN" });
+    } finally {
+      await change(sql, { ssl: null });
+      await sql.end({ timeout: 1 });
+    }
   });
 
   it("waits for no lock: what is locked is unknown, and the rest is known", async () => {

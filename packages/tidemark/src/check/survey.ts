@@ -13,6 +13,10 @@ import * as read from "./survey-reading.ts";
 const SURVEY_MS = 8_000;
 /** For the login and the first answer, milliseconds. */
 const LOGIN_MS = 5_000;
+/** For the answers to all questions but those for positions, milliseconds. A server that stays silent so long is given up. */
+const PARTS_MS = 4_000;
+/** For one reading of positions, milliseconds. */
+const SAMPLE_MS = 2_500;
 /** Between two readings of positions, milliseconds. It bounds the error of each replica's lag. */
 const SAMPLE_EVERY_MS = 200;
 /** For how long positions are watched unless somebody says otherwise, milliseconds. */
@@ -29,20 +33,21 @@ export async function surveyServer(target: ConnectionTarget, clock: Clock, watch
   try {
     const { server, self } = readBeginning(await connection.begin(query.IDENTITY, LOGIN_MS), connection.processId, target);
     const ask = async <T>(text: string, reading: (value: unknown) => T): Promise<Seen<T>> =>
-      readPart(await connection.ask(text, left()), reading);
-    const settings = await ask(query.SETTINGS, read.settings);
+      readPart(await connection.ask(text, Math.min(PARTS_MS, left())), reading);
+    // All at once: over a long way each round trip counts.
+    const [settings, replicas, slots, archiver, overrides, prepared, database, transactions, walDirectory, recovery] = await Promise.all([
+      ask(query.SETTINGS, read.settings),
+      ask(query.REPLICAS, read.replicas),
+      ask(query.SLOTS, read.slots),
+      connection.ask(query.ARCHIVER, Math.min(PARTS_MS, left())),
+      ask(query.OVERRIDES, read.overrides),
+      ask(query.PREPARED, read.prepared),
+      ask(query.DATABASE, read.database),
+      self.superuser || self.monitor ? ask(query.TRANSACTIONS, read.transactions) : HIDDEN,
+      ask(query.WAL_DIRECTORY, read.walDirectory),
+      server.inRecovery ? ask(query.RECOVERY, read.recovery) : undefined,
+    ]);
     const segmentBytes = settings.known ? Number(settings.value["wal_segment_size"]?.value) : Number.NaN;
-    const replicas = visible(await ask(query.REPLICAS, read.replicas), self);
-    const parts = {
-      overrides: await ask(query.OVERRIDES, read.overrides),
-      slots: await ask(query.SLOTS, read.slots),
-      archiver: await ask(query.ARCHIVER, (value) => read.archiver(value, segmentBytes)),
-      prepared: await ask(query.PREPARED, read.prepared),
-      database: await ask(query.DATABASE, read.database),
-      transactions: self.superuser || self.monitor ? await ask(query.TRANSACTIONS, read.transactions) : HIDDEN,
-      walDirectory: await ask(query.WAL_DIRECTORY, read.walDirectory),
-    };
-    const recovery = server.inRecovery ? { recovery: await ask(query.RECOVERY, read.recovery) } : {};
     const watched = await watchPositions(connection, clock, { watchMs, left });
     return {
       target: target.shown,
@@ -51,9 +56,15 @@ export async function surveyServer(target: ConnectionTarget, clock: Clock, watch
       server,
       self,
       settings,
-      replicas,
-      ...parts,
-      ...recovery,
+      overrides,
+      replicas: visible(replicas, self),
+      slots,
+      archiver: readPart(archiver, (value) => read.archiver(value, segmentBytes)),
+      transactions,
+      prepared,
+      database,
+      walDirectory,
+      ...(recovery === undefined ? {} : { recovery }),
       ...watched,
     };
   } finally {
@@ -118,7 +129,7 @@ async function watchPositions(
   for (;;) {
     const askedMs = clock.monotonicMs();
     const askedWallMs = clock.wallMs();
-    const seen = readPart(await connection.ask(query.SAMPLE, limits.left()), read.sample);
+    const seen = readPart(await connection.ask(query.SAMPLE, Math.min(SAMPLE_MS, limits.left())), read.sample);
     const answeredMs = clock.monotonicMs();
     if (!seen.known) {
       why = seen.why;

@@ -15,6 +15,9 @@ import type { Terminal } from "./terminal.ts";
 /** Longer would not leave the server the time to answer within ten seconds. */
 const MOST_WATCH_MS = 6_000;
 
+/** For connections to close, milliseconds. */
+const LINGER_MS = 250;
+
 interface CheckOptions {
   readonly json?: boolean;
   readonly failOn: Severity;
@@ -41,14 +44,19 @@ export function checkCommand(context: CommandContext): Command {
       "after",
       "\nExamples:\n  tidemark check postgres://monitor@db1/shop\n  PGPASSWORD=… tidemark check --fail-on warning\n  tidemark check --json | jq '.findings[].code'\n\nExit codes: 0 nothing at that severity or above\n  1 there is · 64 usage · 69 the server could not be checked\n\nA password is best left to PGPASSWORD or ~/.pgpass: others\non this machine can read a command line. docs/check.md",
     )
-    .action(async (server: string | undefined, options: CheckOptions) => context.end(await check(context.terminal, server, options)));
+    .action(async (server: string | undefined, options: CheckOptions) => {
+      const code = await check(context.terminal, server, options);
+      context.end(code);
+      // A name that no name server answers keeps the process for half a minute, and cannot be called off. Everything is printed.
+      setTimeout(() => process.exit(code), LINGER_MS).unref();
+    });
 }
 
 async function check(terminal: Terminal, server: string | undefined, options: CheckOptions): Promise<number> {
   try {
     const survey = await surveyServer(readTarget(server, process.env), systemClock, options.watch);
     const report = reportOf(survey, { ...THRESHOLDS, transactionAgeMs: options.transactionAge });
-    terminal.out(options.json === true ? JSON.stringify(report, null, 2) : describeCheck(report, terminal).join("\n"));
+    terminal.out(options.json === true ? JSON.stringify(report, rounded, 2) : describeCheck(report, terminal).join("\n"));
     return failsAt(report.findings, options.failOn) ? EXIT.failed : EXIT.ok;
   } catch (error) {
     if (!(error instanceof TidemarkError)) throw error;
@@ -56,6 +64,11 @@ async function check(terminal: Terminal, server: string | undefined, options: Ch
     // What could not be checked is neither good nor bad.
     return error.code === "TM-CHECK-TARGET" ? EXIT.usage : EXIT.unavailable;
   }
+}
+
+/** Figures to a thousandth: what comes after it is noise. */
+function rounded(_: string, value: unknown): unknown {
+  return typeof value === "number" ? Math.round(value * 1_000) / 1_000 : value;
 }
 
 function watchOption(text: string): number {
