@@ -7,7 +7,7 @@ import { pointAt, type PositionTimes } from "./position-times.ts";
 import type { CopyFacts } from "./probe-result.ts";
 import { known, unknown } from "./probe-result.ts";
 import type { Probe, ProbeReading } from "./probe.ts";
-import { probeTurn, type Found, type Turn } from "./probe-turn.ts";
+import { ProbeTurns, type Found, type Turn } from "./probe-turns.ts";
 
 export interface AgentProbeOptions {
   readonly store: string;
@@ -28,20 +28,24 @@ export class AgentProbe implements Probe {
   readonly name: string;
   readonly store: string;
   readonly #options: AgentProbeOptions;
+  readonly #turns: ProbeTurns;
 
   constructor(options: AgentProbeOptions) {
     this.name = `agent ${options.node}`;
     this.store = options.store;
     this.#options = options;
+    this.#turns = new ProbeTurns(options.clock);
   }
 
   probe(signal: AbortSignal): Promise<ProbeReading> {
-    return probeTurn(this.#options.clock, async (turn) =>
-      this.#found(Answer.of(await getJson(this.#options.target, signal), "status"), turn),
+    return this.#turns.run(signal, async (turn) =>
+      this.#found(Answer.of(await getJson(this.#options.target, turn.signal), "status"), turn),
     );
   }
 
-  async close(): Promise<void> {}
+  close(): Promise<void> {
+    return this.#turns.close();
+  }
 
   #found(status: Answer, turn: Turn): Found {
     const { atMs } = turn;

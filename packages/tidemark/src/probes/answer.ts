@@ -68,6 +68,11 @@ export class Answer {
     return parseLsn(value);
   }
 
+  /** As it is: for what has a form of its own. */
+  value(field: string): unknown {
+    return this.#own(field);
+  }
+
   object(field: string): Answer {
     return Answer.of(this.#own(field), `${this.#where}.${field}`);
   }

@@ -5,7 +5,7 @@ import { getJson, type HttpTarget } from "./http-json.ts";
 import type { CopyFacts, Figure, RecoveryPoint } from "./probe-result.ts";
 import { known, unknown } from "./probe-result.ts";
 import type { Probe, ProbeReading } from "./probe.ts";
-import { probeTurn, type Found, type Turn } from "./probe-turn.ts";
+import { ProbeTurns, type Found, type Turn } from "./probe-turns.ts";
 
 export interface JournalProbeOptions {
   readonly store: string;
@@ -27,20 +27,24 @@ export class JournalProbe implements Probe {
   readonly name: string;
   readonly store: string;
   readonly #options: JournalProbeOptions;
+  readonly #turns: ProbeTurns;
 
   constructor(options: JournalProbeOptions) {
     this.name = `journal ${options.gateway}`;
     this.store = options.store;
     this.#options = options;
+    this.#turns = new ProbeTurns(options.clock);
   }
 
   probe(signal: AbortSignal): Promise<ProbeReading> {
-    return probeTurn(this.#options.clock, async (turn) =>
-      this.#found(Answer.of(await getJson(this.#options.target, signal), "status"), turn),
+    return this.#turns.run(signal, async (turn) =>
+      this.#found(Answer.of(await getJson(this.#options.target, turn.signal), "status"), turn),
     );
   }
 
-  async close(): Promise<void> {}
+  close(): Promise<void> {
+    return this.#turns.close();
+  }
 
   #found(status: Answer, turn: Turn): Found {
     const { atMs } = turn;

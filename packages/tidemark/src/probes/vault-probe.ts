@@ -8,7 +8,7 @@ import { pointAt, type PositionTimes } from "./position-times.ts";
 import type { CopyFacts, Figure, RecoveryPoint } from "./probe-result.ts";
 import { known, unknown } from "./probe-result.ts";
 import type { Probe, ProbeReading } from "./probe.ts";
-import { probeTurn, type Found, type Turn } from "./probe-turn.ts";
+import { ProbeTurns, type Found, type Turn } from "./probe-turns.ts";
 
 export interface VaultProbeOptions {
   readonly store: string;
@@ -33,6 +33,7 @@ export class VaultProbe implements Probe {
   readonly name: string;
   readonly store: string;
   readonly #options: VaultProbeOptions;
+  readonly #turns: ProbeTurns;
   /** The oldest commit that was seen in the unbroken run that begins at `run`: from then on it is certainly there. */
   #reach: { readonly run: string; readonly fromMs: number } | undefined;
 
@@ -40,15 +41,18 @@ export class VaultProbe implements Probe {
     this.name = `vault ${options.vault}`;
     this.store = options.store;
     this.#options = options;
+    this.#turns = new ProbeTurns(options.clock);
   }
 
   probe(signal: AbortSignal): Promise<ProbeReading> {
-    return probeTurn(this.#options.clock, async (turn) =>
-      this.#found(Answer.of(await getJson(this.#options.target, signal), "status"), turn),
+    return this.#turns.run(signal, async (turn) =>
+      this.#found(Answer.of(await getJson(this.#options.target, turn.signal), "status"), turn),
     );
   }
 
-  async close(): Promise<void> {}
+  close(): Promise<void> {
+    return this.#turns.close();
+  }
 
   #found(status: Answer, turn: Turn): Found {
     const { atMs } = turn;

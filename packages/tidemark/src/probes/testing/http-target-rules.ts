@@ -1,8 +1,9 @@
 // What every probe that asks over HTTP has to bear.
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { MOST_ANSWER_BYTES } from "../http-json.ts";
+import { describeProbeContract, type ProbeUnderTest } from "../contract/probe-contract.ts";
 import type { Probe, ProbeReading } from "../probe.ts";
-import { HttpStandIn, json } from "./http-stand-in.ts";
+import { HttpStandIn, json, type StandInAnswer } from "./http-stand-in.ts";
 
 export const SECRET = "s3cret-of-the-target";
 
@@ -11,6 +12,23 @@ export const SECRET = "s3cret-of-the-target";
  * @param rules.good an answer that it understands, to every question.
  */
 export function bearsItsTarget(rules: { make: (url: string) => Probe; good: unknown }): void {
+  const given = async (answer: StandInAnswer | "down"): Promise<ProbeUnderTest> => {
+    const standIn = await HttpStandIn.start(answer === "down" ? undefined : answer);
+    if (answer === "down") await standIn.stop();
+    return { probe: rules.make(standIn.url), [Symbol.asyncDispose]: () => standIn.stop() };
+  };
+  describeProbeContract("over HTTP", {
+    targets: {
+      well: () => given(json(rules.good)),
+      down: () => given("down"),
+      slow: () => given(() => undefined),
+      denied: () => given(json({}, 401)),
+      version: "cannot happen",
+      garbage: () => given((_request, response) => response.end("<html>")),
+    },
+    secrets: [SECRET],
+  });
+
   let target: HttpStandIn;
   beforeEach(async () => {
     target = await HttpStandIn.start(json(rules.good));
