@@ -24,7 +24,8 @@ import {
   standbySql,
 } from "./postgresql/postgresql-questions.ts";
 import type { PostgresqlTarget } from "./postgresql/postgresql-target.ts";
-import { primaryCopies, primaryFigures, primaryStore } from "./postgresql/primary-facts.ts";
+import { formerPrimary, primaryCopies, primaryFigures, primaryStore } from "./postgresql/primary-facts.ts";
+import { serverFigures } from "./postgresql/server-figures.ts";
 import { standbyCopy, standbyFigures } from "./postgresql/standby-facts.ts";
 import { SynchronousWatch } from "./postgresql/synchronous-watch.ts";
 import type { StoreObservation } from "./store-observation.ts";
@@ -151,6 +152,7 @@ export class PostgresqlProbe implements Probe {
       transactions: answer.transactions,
       canaryBeats: answer.canary?.sequence ?? 0n,
     });
+    if (restart === "ignored") return this.#formerPrimary(look, answer);
     if (restart === "failover" || restart === "went-back") this.#synchronous.forget();
     const standings = this.#synchronous.take(answer, settings, atMs);
     const primary = {
@@ -162,6 +164,18 @@ export class PostgresqlProbe implements Probe {
     };
     const copies: CopyFacts[] = this.#memory.withGone(primaryCopies(primary), atMs);
     return { store: primaryStore(primary), copies, figures: primaryFigures(primary), details: { primary: answer } };
+  }
+
+  /** The store is on a newer timeline: what this server says of the store and of its replicas counts no more (ONE-WRITER). */
+  #formerPrimary(look: Look, answer: PrimaryAnswer) {
+    this.#synchronous.forget();
+    this.#memory.forget();
+    this.#lastCommit = undefined;
+    return {
+      copies: [formerPrimary(look, answer)],
+      figures: { ...serverFigures(look, answer), postgresql_former_primary: known(1, { atMs: look.atMs, method: "reported", errorMs: 0 }) },
+      details: { primary: answer },
+    };
   }
 
   #standby(look: Look, row: unknown) {

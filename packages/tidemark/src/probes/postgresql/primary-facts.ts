@@ -77,6 +77,22 @@ function primaryItself(look: PrimaryLook): CopyFacts {
   };
 }
 
+/** A server that takes writes on a timeline which the store has left. Some of what it has is of nobody else, and some of the store's it lacks. */
+export function formerPrimary(look: Look, answer: PrimaryAnswer): CopyFacts {
+  const { node, atMs, observation } = look;
+  const why = `it is a former primary, on timeline ${answer.timeline}; the store is on ${observation.positions.timeline ?? "another"}`;
+  const figure = unknown<never>(why, atMs);
+  const shared = { name: node.name, kind: "standby" as const, domain: node.domain, outlivesProcess: true };
+  return {
+    ...shared,
+    recoveryPoint: figure,
+    missingBytes: figure,
+    missingTransactions: figure,
+    synchronous: figure,
+    remarks: [`${why}, and it takes writes`],
+  };
+}
+
 function replicaCopy(look: PrimaryLook, replica: Replica): CopyFacts {
   const { node, answer, atMs, standings } = look;
   const expected = replica.name === undefined ? undefined : node.knownCopies?.[replica.name];
