@@ -78,7 +78,7 @@ function copiesOf(survey: ServerSurvey): CopyFound[] {
   const watched = survey.watch.known ? survey.watch.value.replicas : [];
   const replicas = seenList(survey.replicas).map((replica): CopyFound => ({
     name: replica.name || `pid ${replica.pid}`,
-    kind: isLogical(survey, replica.name) ? "logical" : replica.receiverOnly ? "receiver" : "standby",
+    kind: replica.logical ? "logical" : replica.receiverOnly ? "receiver" : "standby",
     address: replica.address,
     state: replica.state,
     synchronous: replica.syncState === "sync" || replica.syncState === "quorum",
@@ -86,11 +86,6 @@ function copiesOf(survey: ServerSurvey): CopyFound[] {
     lag: watched.find(({ pid }) => pid === replica.pid)?.lag ?? unknown,
   }));
   return [...replicas, ...archiveOf(survey)];
-}
-
-/** A subscription's name is its application_name and, unless it was told otherwise, its slot's. */
-function isLogical(survey: ServerSurvey, name: string): boolean {
-  return seenList(survey.slots).some((slot) => slot.type === "logical" && slot.active && slot.name === name);
 }
 
 function archiveOf(survey: ServerSurvey): CopyFound[] {

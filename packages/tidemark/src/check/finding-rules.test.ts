@@ -114,6 +114,43 @@ describe("the rules of findings", () => {
     expect(`${finding?.evidence.join()}${finding?.fix.join()}`).not.toMatch(/undefined|NaN|null/);
   });
 
+  const VAULT = { ...STANDBY, pid: 101, name: "vault", address: "10.0.0.3", receiverOnly: true };
+  const quorum = (needed: number): ServerSurvey =>
+    unlike({
+      ...settings({ synchronous_commit: "remote_apply", synchronous_standby_names: `ANY ${needed} (standby1, vault)` }),
+      replicas: known([STANDBY, VAULT].map((replica) => ({ ...replica, syncState: "quorum" }))),
+    });
+
+  it.each<[string, ServerSurvey]>([
+    ["remote_apply with a standby that replays", unlike(settings({ synchronous_commit: "remote_apply" }))],
+    ["remote_apply with a quorum that a standby can fill", quorum(1)],
+    [
+      "a slot that its temporary session uses",
+      unlike({ slots: known([{ ...SLOT, temporary: true }]), ...settings({ max_slot_wal_keep_size: "-1" }) }),
+    ],
+    ["a replica that is milliseconds behind", unlike({ replicas: known([{ ...STANDBY, missingBytes: 90_000, flushLagMs: 20 }]) })],
+    [
+      "one copy beside the server and one elsewhere",
+      unlike({ replicas: known([STANDBY, { ...VAULT, address: "127.0.0.1", syncState: "async" }]) }),
+    ],
+    [
+      "an archiver that failed once and works again",
+      unlike({ archiver: known({ ...archiver, failed: 1, lastFailedWal: "x", lastFailedAgoMs: 60_000 }) }),
+    ],
+    [
+      "a subscription beside a standby",
+      unlike({ replicas: known([STANDBY, { ...VAULT, logical: true, receiverOnly: false, address: "127.0.0.1" }]) }),
+    ],
+    ["a clock that differs within its error bound", unlike({ clock: known({ offsetMs: 2_500, errorMs: 2_000 }) })],
+    ["the last day of a version", unlike({ server: { ...HEALTHY.server, major: 14 }, atMs: Date.parse("2026-11-12T23:00:00Z") })],
+  ])("are silent about %s", (_, survey) => {
+    expect(findingsOf(survey)).toEqual([]);
+  });
+
+  it("know that a quorum of two cannot be filled by one standby and a receiver", () => {
+    expect(findingsOf(quorum(2)).map(({ name }) => name)).toEqual(["remote-apply-receiver"]);
+  });
+
   it("say nothing about what was not seen", () => {
     const hidden = { known: false, why: "hidden" } as const;
     for (const { survey } of Object.values(BAD)) {

@@ -98,6 +98,37 @@ describe("a check of a primary", () => {
     await sql.unsafe("select pg_drop_replication_slot('sub')");
   });
 
+  it("does not take a subscription for a copy of the whole", async () => {
+    const { host, port, user, password } = primary.connection;
+    await sql.unsafe("create table t_some (id int); create publication feed for table t_some");
+    await sql.unsafe("select pg_create_logical_replication_slot('feed', 'pgoutput')");
+    await sql.unsafe("create database subscriber");
+    const subscriber = session({ ...primary.connection, database: "subscriber" });
+    try {
+      const login = `host=${host} port=${port} user=${user} password='${password.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}' dbname=postgres`;
+      await subscriber.unsafe("create table t_some (id int)");
+      await subscriber.unsafe(
+        `create subscription feed connection '${login.replaceAll("'", "''")}' publication feed with (create_slot = false, copy_data = false)`,
+      );
+      await until("it streams", async () => (await sql.unsafe("select from pg_stat_replication where state = 'streaming'")).length === 1);
+      const report = await look(primary.connection);
+      expect(report.copies).toMatchObject([{ name: "feed", kind: "logical" }]);
+      const names = report.findings.map(({ name }) => name);
+      expect(names).toContain("no-copy");
+      expect(names).not.toContain("one-failure-domain");
+      expect(names).not.toContain("logical-slot-no-failover");
+      expect(report.exposure.find(({ scenario }) => scenario === "node-loss")?.exposure.kind).toBe("no-copy");
+      await subscriber.unsafe("alter subscription feed disable");
+      await subscriber.unsafe("alter subscription feed set (slot_name = none)");
+      await subscriber.unsafe("drop subscription feed");
+    } finally {
+      await subscriber.end({ timeout: 1 });
+    }
+    await until("it left", async () => (await sql.unsafe("select from pg_stat_replication")).length === 0);
+    await sql.unsafe("select pg_drop_replication_slot('feed')");
+    await sql.unsafe("drop publication feed");
+  });
+
   it("follows a slot from unused to endangered to lost, and says what bounds it", async () => {
     await sql.unsafe("select pg_create_physical_replication_slot('away', true)");
     const unused = await findings(primary.connection);

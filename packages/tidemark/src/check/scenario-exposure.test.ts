@@ -62,6 +62,10 @@ describe("the exposure of one server", () => {
     expect(of(withReplicas([{ ...ASYNC, pid: 1, name: "a" }]), "node-loss")?.exposure).toEqual({ kind: "unknown", why: "test" });
   });
 
+  it("does not count a subscription: it takes tables, not the whole", () => {
+    expect(of(withReplicas([{ ...ASYNC, logical: true }], { archive_mode: "off" }), "node-loss")?.exposure.kind).toBe("no-copy");
+  });
+
   it("does not count a copy on the same machine, and falls back to the archive, from its last file on", () => {
     const here = withReplicas([{ ...STANDBY, address: "10.0.0.1" }]);
     expect(of(here, "node-loss")).toMatchObject({ uses: "WAL archive", exposure: { kind: "at-least", ms: 20_000 }, bytes: 1_000 });

@@ -1,7 +1,7 @@
 // What would be lost now, per scenario, as far as one server alone can say. Where copies are, whether a base backup exists and
 // whether it can be restored are not seen from here: those stay unknown, with why.
 import type { Scenario } from "../objectives/failure-domain.ts";
-import { onSameMachine, seenList, settingOf, type Lag, type ReplicaSeen, type ServerSurvey } from "./server-survey.ts";
+import { onSameMachine, seenList, settingOf, type Lag, type ReplicaSeen, type ServerSurvey, wholeCopies } from "./server-survey.ts";
 import { parseStandbyNames } from "./standby-names.ts";
 
 /** No number where none is known; `no-copy`: nothing was found that would survive, so that all may be lost. */
@@ -58,7 +58,7 @@ function processLoss(survey: ServerSurvey): SeenExposure {
 function nodeLoss(survey: ServerSurvey): SeenExposure {
   const scenario = "node-loss";
   if (!survey.replicas.known) return unknown(scenario, survey.replicas.why);
-  const elsewhere = survey.replicas.value.filter((replica) => !onSameMachine(replica, survey.server));
+  const elsewhere = wholeCopies(survey.replicas.value).filter((replica) => !onSameMachine(replica, survey.server));
   const confirmed = confirmedElsewhere(survey, elsewhere);
   if (confirmed !== undefined) {
     const exposure: Exposure = { kind: "known", ms: 0, errorMs: 0 };

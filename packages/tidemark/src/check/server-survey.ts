@@ -77,6 +77,8 @@ export interface ReplicaSeen {
   readonly syncState: string;
   /** It reports no replay: it receives WAL and keeps it, and cannot serve. */
   readonly receiverOnly: boolean;
+  /** It takes rows of some tables, not the cluster: no copy that the whole could be recovered from. */
+  readonly logical: boolean;
   /** WAL that it has not flushed; null: it does not say. */
   readonly missingBytes: number | null;
   /** As PostgreSQL measured it at the last commit; null on an idle server. */
@@ -185,6 +187,11 @@ export function settingOf(survey: ServerSurvey, name: string): string | undefine
 /** What was seen of a list; empty when it was not seen, for findings that need one to be there. */
 export function seenList<T>(part: Seen<readonly T[]>): readonly T[] {
   return part.known ? part.value : [];
+}
+
+/** Those that receive the whole cluster. */
+export function wholeCopies(replicas: readonly ReplicaSeen[]): readonly ReplicaSeen[] {
+  return replicas.filter(({ logical }) => !logical);
 }
 
 /** An address that leads back to the machine itself. */

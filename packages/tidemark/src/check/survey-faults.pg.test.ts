@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { startPrimary, type TestServer } from "@tidemark/postgres/testing/cluster-fixture";
 import { startTamperingProxy } from "@tidemark/postgres/testing/tampering-proxy";
+import { testMajors } from "@tidemark/postgres/testing/test-majors";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTarget } from "./connection-target.ts";
 import { surveyServer } from "./survey.ts";
@@ -148,6 +149,16 @@ describe("a check of a server that is old or slow", () => {
     expect(report.server.version).toMatch(/^15\./);
     expect(report.findings.map(({ name }) => name)).toContain("no-copy");
     expect(report.findings.map(({ name }) => name)).not.toContain("pooler-between");
+  });
+
+  it.each(testMajors().filter((major) => major !== 15))("understands PostgreSQL %i, with nothing unknown", async (major) => {
+    await using server = await startPrimary({ major, settings: { wal_level: "logical" } });
+    const sql = session(server.connection);
+    await sql.unsafe("select pg_create_logical_replication_slot('feed', 'pgoutput')");
+    await sql.end({ timeout: 1 });
+    const report = await look(server.connection);
+    expect(report.unknown).toEqual([]);
+    expect(report.findings.map(({ name }) => name)).toContain("slot-inactive");
   });
 
   it("has ended in time when every answer takes long, and knows everything nevertheless", async () => {

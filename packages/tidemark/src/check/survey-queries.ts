@@ -60,6 +60,7 @@ export const OVERRIDES = `select coalesce(json_agg(o), '[]') as j from (
 export const REPLICAS = `select coalesce(json_agg(o), '[]') as j from (
   select r.pid, r.application_name as name, host(r.client_addr) as address, r.state, r.sync_state,
     r.replay_lsn is null as receiver_only,
+    exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical') as logical,
     pg_wal_lsn_diff(${POSITION}, r.flush_lsn)::float8 as missing_bytes,
     ${ms("r.flush_lag")} as flush_lag_ms, ${ms("r.replay_lag")} as replay_lag_ms
   from pg_stat_replication r where r.state is distinct from 'backup' order by r.application_name, r.pid limit 200) o`;

@@ -66,6 +66,7 @@ export function replicas(value: unknown): ReplicaSeen[] {
     state: textOrNull(row, "state") ?? "",
     syncState: textOrNull(row, "sync_state") ?? "",
     receiverOnly: flag(row, "receiver_only"),
+    logical: flag(row, "logical"),
     missingBytes: bytesOrNull(row, "missing_bytes"),
     flushLagMs: numberOrNull(row, "flush_lag_ms"),
     replayLagMs: numberOrNull(row, "replay_lag_ms"),

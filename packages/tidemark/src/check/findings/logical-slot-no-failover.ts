@@ -1,6 +1,6 @@
 import type { FindingRule } from "../finding.ts";
 import { sqlText } from "../seen-words.ts";
-import { seenList } from "../server-survey.ts";
+import { seenList, wholeCopies } from "../server-survey.ts";
 
 /** Trap 32: a logical slot is not on the standby; after a failover its consumer has a hole or starts anew. */
 export const logicalSlotNoFailover: FindingRule = {
@@ -9,7 +9,7 @@ export const logicalSlotNoFailover: FindingRule = {
   severity: "warning",
   title: "A logical slot is lost in a failover",
   judge(survey) {
-    const standbys = seenList(survey.replicas).filter(({ receiverOnly }) => !receiverOnly);
+    const standbys = wholeCopies(seenList(survey.replicas)).filter(({ receiverOnly }) => !receiverOnly);
     const logical = seenList(survey.slots).filter(
       ({ type, temporary, failover, walStatus }) => type === "logical" && !temporary && failover !== true && walStatus !== "lost",
     );

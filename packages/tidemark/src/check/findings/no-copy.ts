@@ -1,5 +1,5 @@
 import type { FindingRule } from "../finding.ts";
-import { settingOf } from "../server-survey.ts";
+import { settingOf, wholeCopies } from "../server-survey.ts";
 
 /** Nothing leaves this machine continuously: whatever is written since the last dump or snapshot exists once. */
 export const noCopy: FindingRule = {
@@ -8,11 +8,11 @@ export const noCopy: FindingRule = {
   severity: "critical",
   title: "No copy was found: no replica, no receiver, no archive",
   judge(survey) {
-    if (!survey.replicas.known || survey.replicas.value.length > 0) return undefined;
+    if (!survey.replicas.known || wholeCopies(survey.replicas.value).length > 0) return undefined;
     if (survey.server.inRecovery || settingOf(survey, "archive_mode") !== "off") return undefined;
     return {
       evidence: [
-        "pg_stat_replication is empty",
+        survey.replicas.value.length === 0 ? "pg_stat_replication is empty" : "only subscriptions stream: they take tables, not the whole",
         "archive_mode is off",
         "dumps and storage snapshots cannot be seen from here; they would be as old as they are",
       ],

@@ -1,6 +1,6 @@
 import type { FindingRule } from "../finding.ts";
 import { count } from "../seen-words.ts";
-import { onSameMachine } from "../server-survey.ts";
+import { onSameMachine, seenList, wholeCopies } from "../server-survey.ts";
 
 /** A copy beside the original is lost together with it. */
 export const oneFailureDomain: FindingRule = {
@@ -9,9 +9,8 @@ export const oneFailureDomain: FindingRule = {
   severity: "critical",
   title: "Every copy that was seen is on the server's own machine",
   judge(survey) {
-    if (!survey.replicas.known || survey.replicas.value.length === 0) return undefined;
-    const replicas = survey.replicas.value;
-    if (!replicas.every((replica) => onSameMachine(replica, survey.server))) return undefined;
+    const replicas = wholeCopies(seenList(survey.replicas));
+    if (replicas.length === 0 || !replicas.every((replica) => onSameMachine(replica, survey.server))) return undefined;
     const archived = survey.archiver.known && survey.archiver.value.archived > 0;
     return {
       severity: archived ? "warning" : "critical",

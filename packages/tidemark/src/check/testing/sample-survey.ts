@@ -8,6 +8,7 @@ export const STANDBY: ReplicaSeen = {
   state: "streaming",
   syncState: "sync",
   receiverOnly: false,
+  logical: false,
   missingBytes: 0,
   flushLagMs: null,
   replayLagMs: null,
