@@ -1,8 +1,18 @@
 // Findings that need a primary with replicas, and those of a standby. The pair is set wrong and right again.
+import { appendFileSync } from "node:fs";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { startPrimaryWithStandby, TEST_STANDBY, untilStreaming, type TestPair } from "@tidemark/postgres/testing/cluster-fixture";
 import type postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { SeenExposure } from "./scenario-exposure.ts";
 import { change, findings, look, session, startReceiver, until } from "./testing/checked-server.ts";
+
+/** An address of this machine that is no loopback address, if it has one. */
+const OTHER_ADDRESS = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 
 let pair: TestPair;
 let sql: postgres.Sql;
@@ -91,6 +101,47 @@ describe("a check of a primary with a synchronous standby", () => {
     await change(sql, { synchronous_standby_names: null });
     expect(await primaryFindings()).not.toContain("standby-names-ambiguous");
   });
+
+  it.runIf(OTHER_ADDRESS !== undefined)(
+    "sees a copy at another address, and says that nothing is exposed while commits wait for it",
+    async () => {
+      const { dataDir } = pair.primary.server.options;
+      appendFileSync(join(dataDir, "pg_hba.conf"), `\nhost replication all ${OTHER_ADDRESS}/32 scram-sha-256\n`);
+      await change(sql, { synchronous_standby_names: "" });
+      // What comes from there is another machine to the server, though not in truth.
+      const sockets = new Set<Socket>();
+      const relay = createServer((client) => {
+        const server = connect({ host: "127.0.0.1", port: pair.primary.connection.port, localAddress: OTHER_ADDRESS ?? "" });
+        for (const socket of [client, server]) {
+          sockets.add(socket);
+          socket.on("error", () => undefined);
+        }
+        client.pipe(server).pipe(client);
+      });
+      await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+      try {
+        using _receiver = await startReceiver({ ...pair.primary.connection, port: (relay.address() as AddressInfo).port }, "far");
+        await streams("far");
+        const nodeLoss = async (): Promise<SeenExposure | undefined> => {
+          const report = await look(pair.primary.connection);
+          expect(report.findings.map(({ name }) => name)).not.toContain("one-failure-domain");
+          return report.exposure.find(({ scenario }) => scenario === "node-loss");
+        };
+        expect(await nodeLoss()).toMatchObject({ uses: "far", because: expect.stringContaining("asynchronous") as string });
+        await change(sql, { synchronous_standby_names: "ANY 2 (far, standby1)" });
+        expect(await nodeLoss()).toMatchObject({ exposure: { kind: "known", ms: 0 }, uses: "far", bytes: 0 });
+        // Of one confirmation nobody knows where it came from.
+        await change(sql, { synchronous_standby_names: "ANY 1 (far, standby1)" });
+        expect((await nodeLoss())?.because).toContain("asynchronous");
+      } finally {
+        for (const socket of sockets) socket.destroy();
+        relay.close();
+        await change(sql, { synchronous_standby_names: null });
+      }
+      await until("it left", async () => (await sql.unsafe("select from pg_stat_replication where application_name = 'far'")).length === 0);
+      expect(await primaryFindings()).toContain("one-failure-domain");
+    },
+  );
 
   it("names remote_apply that waits for a receiver, and is silent while a standby can fill the quorum", async () => {
     using _receiver = await startReceiver(pair.primary.connection, "vault");

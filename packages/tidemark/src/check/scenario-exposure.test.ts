@@ -35,6 +35,15 @@ describe("the exposure of one server", () => {
       expect(of(withReplicas([STANDBY], { synchronous_commit: commit }), "node-loss")?.exposure).toMatchObject({ kind: "unknown" });
   });
 
+  it("says for whom it does not hold that nothing is exposed", () => {
+    const hurried = { database: null, role: "hurried", name: "synchronous_commit", value: "off" };
+    const survey: ServerSurvey = { ...HEALTHY, overrides: known([hurried]) };
+    expect(of(survey, "node-loss")?.because).toContain("but for hurried");
+    expect(of(survey, "process-loss")?.because).toContain("but for hurried");
+    expect(of({ ...HEALTHY, overrides: { known: false, why: "x" } }, "node-loss")?.because).toContain("was not seen");
+    expect(of(HEALTHY, "node-loss")?.because).toBe("every acknowledgement waits for a replica on another address");
+  });
+
   it("does not take a quorum for safe that this machine's own replica can fill", () => {
     const beside = { ...STANDBY, pid: 1, name: "beside", address: "127.0.0.1", syncState: "quorum" };
     const elsewhere = { ...STANDBY, pid: 2, name: "elsewhere", syncState: "quorum", missingBytes: 9 };

@@ -46,13 +46,23 @@ function processLoss(survey: ServerSurvey): SeenExposure {
       scenario: "process-loss",
       exposure: { kind: "known", ms: 0, errorMs: 0 },
       uses: "its own WAL",
-      because: "every commit waits until its WAL is written",
+      because: `every commit waits until its WAL is written${exceptions(survey, ["off"])}`,
     };
   }
   if (!(delayMs > 0)) return unknown("process-loss", "synchronous_commit is off and wal_writer_delay was not seen");
   const mostMs = delayMs * WRITER_ROUNDS;
   const because = `synchronous_commit is off: up to ${WRITER_ROUNDS} × wal_writer_delay`;
   return { scenario: "process-loss", exposure: { kind: "known", ms: mostMs / 2, errorMs: mostMs / 2 }, uses: "its own WAL", because };
+}
+
+/** For whom the sentence before does not hold. */
+function exceptions(survey: ServerSurvey, values: readonly string[]): string {
+  if (!survey.overrides.known) return "; whether it is so for every role and database was not seen";
+  const others = survey.overrides.value.filter(({ name, value }) => name === "synchronous_commit" && values.includes(value.toLowerCase()));
+  const whom = others.map(({ role, database }) => role ?? database ?? "all roles");
+  return whom.length === 0
+    ? ""
+    : `, but for ${whom.join(", ")}: synchronous_commit is ${values.join(" or ")} there, and that much is exposed`;
 }
 
 function nodeLoss(survey: ServerSurvey): SeenExposure {
@@ -62,7 +72,13 @@ function nodeLoss(survey: ServerSurvey): SeenExposure {
   const confirmed = confirmedElsewhere(survey, elsewhere);
   if (confirmed !== undefined) {
     const exposure: Exposure = { kind: "known", ms: 0, errorMs: 0 };
-    return { scenario, exposure, bytes: 0, uses: confirmed, because: "every acknowledgement waits for a replica on another address" };
+    return {
+      scenario,
+      exposure,
+      bytes: 0,
+      uses: confirmed,
+      because: `every acknowledgement waits for a replica on another address${exceptions(survey, ["off", "local"])}`,
+    };
   }
   const best = elsewhere.map((replica) => ({ replica, lag: lagOf(survey, replica) })).sort((a, b) => rank(a.lag) - rank(b.lag))[0];
   if (best !== undefined) {
@@ -167,6 +183,9 @@ export function notCovered(survey: ServerSurvey): string[] {
       : []),
     "Free disk space: PostgreSQL does not say it.",
     "Split brain and other servers' settings: one server was asked.",
-    ...(survey.overrides.known ? ["synchronous_commit as clients set it in their own sessions."] : []),
+    "synchronous_commit as clients set it in their own sessions.",
+    ...((settingOf(survey, "synchronous_standby_names") ?? "") === ""
+      ? []
+      : ["Commits that were released while synchronous_standby_names was empty or shorter: they were acknowledged without a second copy."]),
   ];
 }
