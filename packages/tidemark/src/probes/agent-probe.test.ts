@@ -30,7 +30,7 @@ const STATUS: AgentStatus = {
 };
 
 const POSITIONS: PositionTimes = {
-  newest: { lsn: 0x5000300n as Lsn },
+  newest: { lsn: 0x5000300n as Lsn, untilMs: 1_799_999_999_500 },
   timeOf: (timeline, lsn) =>
     timeline === 2 && lsn >= 0x5000100n
       ? { found: true, untilMs: 1_799_999_999_500, gapMs: 30, complete: lsn >= 0x5000300n, missingTransactions: 2 }

@@ -50,7 +50,7 @@ const LATEST = {
 };
 
 const POSITIONS: PositionTimes = {
-  newest: { lsn: 0x8000010n as Lsn },
+  newest: { lsn: 0x8000010n as Lsn, untilMs: STOP_MS + 200_000 },
   timeOf: () => ({ found: true, untilMs: STOP_MS + 100_000, gapMs: 500, complete: false, missingTransactions: 3 }),
 };
 

@@ -7,7 +7,7 @@ import { known, unknown } from "./probe-result.ts";
 /** Where the primary's log was at what time; the history that the probe of the primary keeps. */
 export interface PositionTimes {
   /** Where the primary was seen last. */
-  readonly newest?: { readonly lsn: Lsn } | undefined;
+  readonly newest?: { readonly lsn: Lsn; readonly untilMs: number } | undefined;
   timeOf(
     timeline: Timeline,
     lsn: Lsn,
@@ -33,14 +33,20 @@ export function pointAt(
     const none = unknown<number>(time.why, seen.atMs);
     return { recoveryPoint: unknown(time.why, seen.atMs), missingTransactions: none, missingBytes: none };
   }
-  const newest = positions?.newest?.lsn;
-  const measured = { atMs: seen.atMs, method: "position-history", errorMs: time.gapMs + seen.errorMs } as const;
+  const newest = positions?.newest;
+  // That nothing is missing, and how much is, was true when the primary was seen last: while it is not, these figures grow old, however
+  // often the copy is looked at. That the copy has what it has stays true.
+  const measured = (atMs: number) => ({ atMs, method: "position-history", errorMs: time.gapMs + seen.errorMs }) as const;
+  const sinceSeen = measured(newest?.untilMs ?? seen.atMs);
   return {
-    recoveryPoint: known({ commitMs: time.untilMs, complete: time.complete, lsn: formatLsn(at.lsn), timeline: at.timeline }, measured),
-    missingTransactions: known(time.missingTransactions, measured),
+    recoveryPoint: known(
+      { commitMs: time.untilMs, complete: time.complete, lsn: formatLsn(at.lsn), timeline: at.timeline },
+      time.complete ? sinceSeen : measured(seen.atMs),
+    ),
+    missingTransactions: known(time.missingTransactions, sinceSeen),
     missingBytes:
       newest === undefined
         ? unknown("where the primary is was not seen yet", seen.atMs)
-        : known(newest > at.lsn ? Number(newest - at.lsn) : 0, measured),
+        : known(newest.lsn > at.lsn ? Number(newest.lsn - at.lsn) : 0, sinceSeen),
   };
 }

@@ -175,7 +175,10 @@ export function positionFigures(
       { commitMs: time.untilMs, complete: time.complete, lsn: formatLsn(place.lsn), timeline: place.timeline },
       measured,
     ),
-    missingTransactions: known(time.complete ? 0 : time.missingTransactions, measured),
+    missingTransactions: known(time.complete ? 0 : time.missingTransactions, {
+      ...measured,
+      atMs: observation.positions.newest?.untilMs ?? atMs,
+    }),
   };
 }
 
