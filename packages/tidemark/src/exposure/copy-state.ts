@@ -1,5 +1,4 @@
 // What one copy alone can give back now: how far behind the newest acknowledged write it is, and how certain that is.
-import { assert } from "@tidemark/kernel/errors";
 import type { CopyFacts, CopyKind, Figure, Method, RecoveryPoint, StoreFacts } from "../probes/probe-result.ts";
 import { known, unknown } from "../probes/probe-result.ts";
 import { CLOCK_OFFSET_FRESH_FOR_MS, figureAt } from "./figure-age.ts";
@@ -64,7 +63,8 @@ export function notAfter(earlier: ClockTime, later: ClockTime, place: { store: S
   const offset = offsetOf(place.store, place.nowMs);
   if (!offset.known) return undefined;
   const observed = (time: ClockTime): number => (CLOCK_OF[time.method] === "primary" ? time.ms - offset.value : time.ms);
-  return observed(earlier) + offset.errorMs <= observed(later);
+  const errorMs = place.store.clockOffset?.known === true ? place.store.clockOffset.errorMs : offset.errorMs;
+  return observed(earlier) + errorMs <= observed(later);
 }
 
 export interface ClockTime {
@@ -88,26 +88,46 @@ function exposureOfPoint(point: Figure<RecoveryPoint>, place: Place): Figure<num
   if (!complete.known) return complete;
   if (complete.value) return known(0, { atMs: nowMs, method, errorMs });
   const clock = clockAtPrimary(point, place);
-  if (!clock.known) return clock;
-  const behindMs = clock.value - point.value.commitMs;
-  const boundMs = errorMs + clock.errorMs;
-  if (behindMs < -boundMs) return unknown("its newest commit is of a time that has not come: a clock is wrong", nowMs);
+  if ("why" in clock) return clock;
+  const behindMs = clock.nowMs - point.value.commitMs;
+  // A commit that was seen was made before it was seen; by how much it may seem otherwise does not grow with the age of the look.
+  const look = place.copy.recoveryPoint.known ? place.copy.recoveryPoint : point;
+  if (behindMs - (nowMs - look.atMs) < -(look.errorMs + clock.comparedMs))
+    return unknown("its newest commit is of a time that had not come: a clock is wrong", nowMs);
   // Something is missing, so that 0 would say too much.
-  return known(Math.max(1, behindMs), { atMs: nowMs, method, errorMs: boundMs });
+  return known(Math.max(1, behindMs), { atMs: nowMs, method, errorMs: errorMs + clock.errorMs });
+}
+
+/** A clock as it stands now, with the error bound of that, and the one of when it was compared. */
+interface ClockNow {
+  readonly nowMs: number;
+  readonly errorMs: number;
+  readonly comparedMs: number;
 }
 
 /** What time it is now by the clock that the recovery point's time is of. */
-function clockAtPrimary(point: Figure<RecoveryPoint>, { store, nowMs }: Place): Figure<number> {
-  assert(point.known, "only a known recovery point has a time");
-  const measured = { atMs: nowMs, method: point.method };
-  if (CLOCK_OF[point.method] === "observer") return known(nowMs, { ...measured, errorMs: 0 });
+function clockAtPrimary(
+  point: Figure<RecoveryPoint> & { known: true },
+  { store, nowMs }: Place,
+): ClockNow | (Figure<never> & { known: false }) {
+  if (CLOCK_OF[point.method] === "observer") return { nowMs, errorMs: 0, comparedMs: 0 };
   const offset = offsetOf(store, nowMs);
-  if (offset.known) return known(nowMs + offset.value, { ...measured, errorMs: offset.errorMs });
+  if (offset.known) {
+    const comparedMs = store.clockOffset?.known === true ? store.clockOffset.errorMs : offset.errorMs;
+    return { nowMs: nowMs + offset.value, errorMs: offset.errorMs, comparedMs };
+  }
   // The canary is written every second: the time in its newest row is the primary's time, at most a period ago.
   const newest = figureAt(store.newestCommit, nowMs);
-  if (newest.known && newest.method === "canary")
-    return known(newest.value.commitMs + (nowMs - newest.atMs), { ...measured, errorMs: newest.errorMs + CANARY_PERIOD_MS });
-  return unknown("its times are by the primary's clock, which could not be compared with the observer's", offset.sinceMs);
+  if (newest.known && newest.method === "canary") {
+    const errorMs = newest.errorMs + CANARY_PERIOD_MS;
+    const ageMs = nowMs - newest.atMs;
+    return { nowMs: newest.value.commitMs + ageMs, errorMs, comparedMs: errorMs - Math.abs(ageMs) };
+  }
+  return {
+    known: false,
+    why: "its times are by the primary's clock, which could not be compared with the observer's",
+    sinceMs: offset.sinceMs,
+  };
 }
 
 function offsetOf(store: StoreFacts, nowMs: number): Figure<number> {
@@ -128,8 +148,10 @@ function completeness(point: Figure<RecoveryPoint> & { known: true }, { copy, st
   if (!synchronous.known) return synchronous;
   if (!synchronous.value || store.releasedWithoutCopiesAtMs === undefined) return says(synchronous.value);
   const released: ClockTime = { ms: store.releasedWithoutCopiesAtMs, method: "observed" };
-  const reached: ClockTime = { ms: point.value.commitMs - point.errorMs, method: point.method };
-  return says(notAfter(released, reached, { store, nowMs }) === true);
+  // What it had passed when it was looked at it has passed for good: age is no error of that.
+  const errorMs = copy.recoveryPoint.known ? copy.recoveryPoint.errorMs : point.errorMs;
+  const past = notAfter(released, { ms: point.value.commitMs - errorMs, method: point.method }, { store, nowMs });
+  return past === undefined ? unknown("whether it is past commits that were released without it is not known", nowMs) : says(past);
 }
 
 /**
