@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { accessSync, constants, openSync, closeSync, readFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { delimiter, join } from "node:path";
+
+export { freePort } from "@tidemark/kernel/platform/free-ports";
 
 /** A server that the benchmark started and will end, in a process group of its own. */
 export class PeerProcess {
@@ -70,18 +72,6 @@ function accepts(port: number): Promise<boolean> {
       resolve(true);
     });
     socket.once("error", () => resolve(false));
-  });
-}
-
-/** A port on loopback that is free now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
   });
 }
 

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { silentLogger } from "@tidemark/kernel/logger";
 import { Redacted } from "@tidemark/kernel/redacted";
+import type { PostgresMajor } from "./binaries.ts";
 import { DEFAULT_MAJOR, findBinaries, usableBinaries } from "./binaries.ts";
 import type { PostgresBinaries } from "./binaries.ts";
 import { EmbeddedServer } from "./embedded-server.ts";
@@ -66,7 +67,9 @@ describe("the binaries", () => {
   });
 
   it("are refused with a code when the package or the folder is not there, or of another version than asked for", async () => {
-    await expect(findBinaries({ env: {}, major: 14 })).rejects.toMatchObject({ code: "TM-PG-BINARIES", details: { major: 14 } });
+    // No version that npm gives us, as one whose package was left out.
+    const absent = 14 as PostgresMajor;
+    await expect(findBinaries({ env: {}, major: absent })).rejects.toMatchObject({ code: "TM-PG-BINARIES", details: { major: 14 } });
     await expect(findBinaries({ env: { TIDEMARK_PG_BIN: "/nowhere" } })).rejects.toMatchObject({
       code: "TM-PG-BINARIES",
       details: { folder: "/nowhere" },

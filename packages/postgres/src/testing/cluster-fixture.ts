@@ -1,7 +1,5 @@
 // Real PostgreSQL servers for tests: on free ports, in folders of their own, gone with the test.
 import { chmod, chown, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
@@ -18,6 +16,9 @@ import { makeStandby, writePassfile } from "../make-standby.ts";
 import type { ServerSettings } from "../server-settings.ts";
 import type { PostgresUser } from "../unprivileged-user.ts";
 import { choosePostgresUser } from "../unprivileged-user.ts";
+import { freePort } from "@tidemark/kernel/platform/free-ports";
+
+export { freePort };
 
 /** Where and as whom to connect; the shape that the `postgres` driver takes as options. */
 export interface ConnectionDetails {
@@ -65,15 +66,6 @@ export async function testFolder(): Promise<string> {
   if (user.switches) await chown(folder, user.uid, user.gid);
   await chmod(folder, 0o755);
   return folder;
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => probe.once("error", reject).listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 /** A server that is not initialised yet: its data directory is `<folder>/data`. */

@@ -2,13 +2,14 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, chown, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseLsn } from "@tidemark/kernel/lsn";
+import { freePorts } from "@tidemark/kernel/platform/free-ports";
 import { readRunFile, type RunFile } from "../platform/run-file.ts";
 import { isAlive } from "../platform/process-identity.ts";
 import type { VaultStatus } from "../vault/vault-status.ts";
@@ -52,15 +53,7 @@ async function tidemark(...args: string[]): Promise<Ended> {
 
 /** The example on ports that are free now. */
 async function makeConfig(into: string): Promise<void> {
-  const servers = await Promise.all(
-    Array.from({ length: 7 }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
+  const ports = await freePorts(7);
   const example = await readFile(join(EXAMPLES, "orders.yaml"), "utf8");
   const taken = [...ports];
   await writeFile(

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
+import { freePort } from "@tidemark/kernel/platform/free-ports";
 import { join } from "node:path";
 
 const BINARY = ["/usr/bin/prometheus-alertmanager", "/usr/bin/alertmanager"].find((path) => existsSync(path));
@@ -84,14 +84,4 @@ receivers: [{ name: hook, webhook_configs: [{ url: "${hook}", send_resolved: tru
     const response = await fetch(`${this.url}/api/v2/alerts?active=true`);
     return (await response.json()) as AlertmanagerAlert[];
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
