@@ -114,7 +114,7 @@ export async function writePrefix(order: { from: string; to: string; bytes: numb
 }
 
 /** Zeros from `bytes` on: what stood there was never proven to be WAL. Durable when it resolves. */
-export async function zeroTail(path: string, bytes: number, segmentBytes: number): Promise<void> {
+async function zeroTail(path: string, bytes: number, segmentBytes: number): Promise<void> {
   const file = await open(path, "r+");
   try {
     await file.truncate(bytes);
