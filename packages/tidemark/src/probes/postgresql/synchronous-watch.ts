@@ -18,7 +18,8 @@ export interface Standing {
 
 export class SynchronousWatch {
   readonly #sinceLsn = new Map<string, Lsn>();
-  #askedForCopies = false;
+  #asked = 0;
+  #standbyNames = "";
   #releasedAtMs: number | undefined;
 
   /** When acknowledgements were released without the copies that had been asked for, observer's wall time, milliseconds. */
@@ -28,9 +29,12 @@ export class SynchronousWatch {
 
   /** Takes a turn's answer and gives each replica's standing, by its process. */
   take(answer: PrimaryAnswer, settings: ServerSettingsAnswer, atMs: number): ReadonlyMap<number, Standing> {
-    const asksForCopies = answer.standbyNames.trim() !== "" && waits(settings);
-    if (this.#askedForCopies && !asksForCopies) this.#releasedAtMs = atMs;
-    this.#askedForCopies = asksForCopies;
+    const asked = waits(settings) ? copiesAsked(answer.standbyNames) : 0;
+    if (asked < this.#asked) this.#releasedAtMs = atMs;
+    // Of another list, commits may have been released that a copy of this one lacks.
+    if (answer.standbyNames !== this.#standbyNames) this.#sinceLsn.clear();
+    this.#asked = asked;
+    this.#standbyNames = answer.standbyNames;
     const standings = new Map<number, Standing>();
     const names = new Set<string>();
     for (const replica of answer.replicas) {
@@ -45,7 +49,8 @@ export class SynchronousWatch {
   /** Another server, or another reign: what was seen of the last one counts no more. */
   forget(): void {
     this.#sinceLsn.clear();
-    this.#askedForCopies = false;
+    this.#asked = 0;
+    this.#standbyNames = "";
     this.#releasedAtMs = undefined;
   }
 
@@ -94,6 +99,13 @@ function weaknesses(settings: ServerSettingsAnswer): string[] {
 
 function whose({ role, database }: Weakened): string {
   return [role === undefined ? "every role" : `role ${role}`, ...(database === undefined ? [] : [`in database ${database}`])].join(" ");
+}
+
+/** How many copies have to answer before a commit returns. */
+function copiesAsked(standbyNames: string): number {
+  if (standbyNames.trim() === "") return 0;
+  const form = /^\s*(?:ANY\s+|FIRST\s+)?(\d+)\s*\(/i.exec(standbyNames);
+  return form === null ? 1 : Number(form[1]);
 }
 
 /** Whether `ANY k (…)` lists no more than k names. `*` matches anything, so that it never does. */
