@@ -132,6 +132,13 @@ describe("exposure to a bad write", () => {
     });
   });
 
+  it("does not count what a copy has and cannot go back to", () => {
+    const late = { ...backup, recoveryPoint: behind(0), pointInTime: { fromMs: NOW_MS - HOUR_MS, toMs: NOW_MS - 7_000 } };
+    const found = exposed("bad-write", [store([primary(), late])]);
+    expect(found).toMatchObject({ exposureMs: { value: 7_000 }, bytes: { known: false }, transactions: { known: false } });
+    expect(valueOf(exposed("node-loss", [store([primary(), late])]).exposureMs)).toBe(0);
+  });
+
   it("is 0 with unbroken WAL up to now on a base backup that it reaches back to", () => {
     const found = exposed("bad-write", [store([primary(), backup, vault])]);
     expect(found).toMatchObject({ exposureMs: { value: 0 }, uses: [{ copy: "vault1", onto: "base", proven: false }] });

@@ -129,6 +129,42 @@ describe("history", () => {
     history.close();
   });
 
+  it("removes nothing either when it is started while the clock is years ahead", () => {
+    let history = new History(path, { keepSecondsMs: HOUR_MS });
+    fill(history, { atMs: START_MS, seconds: 1_800 }, () => is(1));
+    history.close();
+    history = new History(path, { keepSecondsMs: HOUR_MS });
+    fill(history, { atMs: START_MS + 20_000 * HOUR_MS, seconds: 900 }, () => is(1));
+    expect(counts(ask(history, HOUR_MS, 3_600)).known).toBe(1_800);
+    history.close();
+  });
+
+  it("counts every second once when it ends while a minute is written for some series and not for others", () => {
+    let history = new History(path);
+    const names = Array.from({ length: 100 }, (_, index) => ({ metric: "many", labels: { number: String(index) } }));
+    const record = (from: number, to: number): void => {
+      const series = names.map((one) => history.series(one) ?? 0);
+      for (let second = from; second < to; second++)
+        history.record(
+          START_MS + second * 1_000,
+          series.map((one) => ({ series: one, figure: is(second) })),
+        );
+    };
+    // One record in each start, so that each leaves the minute before in pieces.
+    record(0, 61);
+    for (let second = 61; second < 64; second++) {
+      history.close();
+      history = new History(path);
+      record(second, second + 1);
+    }
+    const seen = names.map((one) => {
+      const { buckets } = history.range(one, { fromMs: START_MS, toMs: START_MS + 120_000, points: 2 });
+      return buckets.map(({ known: count }) => count).join();
+    });
+    expect(new Set(seen)).toEqual(new Set(["60,4"]));
+    history.close();
+  });
+
   it("stays within its size by keeping less, the seconds first, and goes on recording", () => {
     const history = new History(path, { mostBytes: 1_048_576 });
     const series = Array.from({ length: 60 }, (_, index) => history.series({ metric: "noise", labels: { number: String(index) } }) ?? 0);
