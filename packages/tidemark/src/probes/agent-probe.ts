@@ -58,8 +58,8 @@ export class AgentProbe implements Probe {
       ...(status.has("systemIdentifier") ? { store: { systemIdentifier: identifierOf(status) } } : {}),
       copies: standby ? [this.#standby(status, { state, atMs, errorMs })] : [],
       figures: {
-        tidemark_agent_open: known(status.flag("open") ? 1 : 0, measured),
-        tidemark_agent_streaming: status.has("streaming")
+        agent_open: known(status.flag("open") ? 1 : 0, measured),
+        agent_streaming: status.has("streaming")
           ? known(status.flag("streaming") ? 1 : 0, measured)
           : unknown("the agent does not say whether its node receives", atMs),
       },

@@ -120,8 +120,8 @@ describe.runIf(existsSync(PGBACKREST) || REQUIRED)("a real pgBackRest", () => {
     expect(point?.value.commitMs).toBeGreaterThan(fromMs - (point?.errorMs ?? 0));
     expect(point?.value.commitMs).toBeLessThanOrEqual(Date.now());
     expect(parseLsn(point?.value.lsn ?? "0/0")).toBeGreaterThan(0n);
-    expect(figures['tidemark_backup_count{repository="1"}']).toMatchObject({ known: true, value: 1 });
-    expect(figures['tidemark_backup_bytes{repository="1"}']).toMatchObject({
+    expect(figures["pgbackrest_repo1_backups"]).toMatchObject({ known: true, value: 1 });
+    expect(figures["pgbackrest_repo1_bytes"]).toMatchObject({
       value: expect.toSatisfy((bytes: number) => bytes > 100_000) as number,
     });
   });
@@ -211,8 +211,8 @@ describe.runIf(existsSync(BARMAN) || REQUIRED)("a real Barman", () => {
       const point = copy.recoveryPoint.known ? copy.recoveryPoint : undefined;
       expect(point?.value.commitMs).toBeGreaterThan(fromMs - (point?.errorMs ?? 0));
       expect(point?.value.commitMs).toBeLessThanOrEqual(Date.now());
-      expect(figures["tidemark_backup_count"]).toMatchObject({ known: true, value: 1 });
-      expect(figures["tidemark_backup_failed_checks"]).toMatchObject({ known: true });
+      expect(figures["barman_backups"]).toMatchObject({ known: true, value: 1 });
+      expect(figures["barman_failed_checks"]).toMatchObject({ known: true });
     } finally {
       await barman("receive-wal", "--stop", "main");
       await receiving;

@@ -97,7 +97,7 @@ describe("the probe of pgBackRest", () => {
           pointInTime: { fromMs: STOP_MS - 300_000, toMs: STOP_MS },
         },
       ],
-      figures: { 'tidemark_backup_count{repository="1"}': { value: 2 }, 'tidemark_backup_bytes{repository="1"}': { value: 6_086_922 } },
+      figures: { pgbackrest_repo1_backups: { value: 2 }, pgbackrest_repo1_bytes: { value: 6_086_922 } },
     });
     const copy = reading.ok ? reading.copies[0] : undefined;
     expect(copy?.proof).toBeUndefined();
@@ -123,7 +123,7 @@ describe("the probe of pgBackRest", () => {
     for (const stanza of [spoiled, earlier, { ...STANZA, backup: [] }]) {
       const reading = await look(pgbackrest(await file("info", [stanza]), POSITIONS));
       expect(reading).toMatchObject({ ok: true, copies: [{ recoveryPoint: { known: false }, missingBytes: { known: false } }] });
-      expect(reading.ok && reading.figures['tidemark_backup_bytes{repository="1"}']).toMatchObject({ known: false });
+      expect(reading.ok && reading.figures["pgbackrest_repo1_bytes"]).toMatchObject({ known: false });
     }
   });
 
@@ -158,6 +158,7 @@ describe("the probe of Barman", () => {
     make: (url) =>
       new BarmanProbe({ store: "orders", copy: "barman", server: "main", domain: {}, sources: { backups: { kind: "url", url } }, clock }),
     good: LIST,
+    counts: ["barman_backups_not_done"],
   });
 
   it("tells its repository as one copy, by backups that are done only", async () => {
@@ -172,7 +173,7 @@ describe("the probe of Barman", () => {
           pointInTime: { fromMs: 1_795_194_581_000, toMs: STOP_MS },
         },
       ],
-      figures: { tidemark_backup_count: { value: 2 }, tidemark_backup_failed_checks: { known: false } },
+      figures: { barman_backups: { value: 2 }, barman_failed_checks: { known: false } },
     });
     expect(reading.ok && reading.copies[0]?.proof).toBeUndefined();
     expect(reading.ok && reading.copies[0]?.remarks.some((remark) => remark.startsWith("1 backups are not done"))).toBe(true);
@@ -190,7 +191,7 @@ describe("the probe of Barman", () => {
     const reading = await look(await barman({ check }));
     expect(reading.ok && reading.copies[0]?.remarks).toContain("Barman's own check fails: postgresql.");
     expect(JSON.stringify(reading)).not.toContain("s3cret");
-    expect(reading).toMatchObject({ figures: { tidemark_backup_failed_checks: { value: 1 } } });
+    expect(reading).toMatchObject({ figures: { barman_failed_checks: { value: 1 } } });
   });
 
   it("tells an error of Barman's from a repository without a backup", async () => {
@@ -201,7 +202,7 @@ describe("the probe of Barman", () => {
     expect(await look(await barman({ list: { main: [] } }))).toMatchObject({
       ok: true,
       copies: [{ recoveryPoint: { known: false, why: "there is no whole backup" } }],
-      figures: { tidemark_backup_bytes: { known: false } },
+      figures: { barman_bytes: { known: false } },
     });
   });
 });

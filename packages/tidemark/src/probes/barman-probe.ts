@@ -102,16 +102,16 @@ export class BarmanProbe implements Probe {
     });
     const measured = { ...seen, method: "reported" } as const;
     const figures: Record<string, Figure<number>> = {
-      tidemark_backup_count: known(done.length, measured),
-      tidemark_backup_bytes:
+      barman_backups: known(done.length, measured),
+      barman_backups_not_done: known(left, measured),
+      barman_bytes:
         done.length === 0
           ? unknown("there is no backup", seen.atMs)
           : known(
               done.reduce((sum, backup) => sum + backup.count("size_bytes"), 0),
               measured,
             ),
-      tidemark_backup_failed_checks:
-        failing === undefined ? unknown("Barman's check is not asked", seen.atMs) : known(failing.length, measured),
+      barman_failed_checks: failing === undefined ? unknown("Barman's check is not asked", seen.atMs) : known(failing.length, measured),
     };
     return { copies: [copy], figures };
   }

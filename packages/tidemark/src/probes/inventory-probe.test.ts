@@ -82,31 +82,31 @@ describe("the probe of an inventory", () => {
     expect(copy.proof).toBeUndefined();
     expect(copy.remarks).toContain("1 of its objects are empty and count for nothing.");
     expect(figures).toMatchObject({
-      tidemark_inventory_objects: { value: 3 },
-      tidemark_inventory_bytes: { value: 6 },
-      tidemark_inventory_newest_object_timestamp_seconds: { value: 1_799_500_000 },
-      tidemark_inventory_damaged_objects: { known: false },
+      inventory_objects: { value: 3 },
+      inventory_bytes: { value: 6 },
+      inventory_newest_object_timestamp_seconds: { value: 1_799_500_000 },
+      inventory_damaged_objects: { known: false },
     });
   });
 
   it("knows no recovery point of an inventory that is empty", async () => {
     const { copy, figures } = await look(make(folderStore(directory)));
     expect(copy.recoveryPoint).toMatchObject({ known: false, why: "there is no object with content" });
-    expect(figures["tidemark_inventory_objects"]).toMatchObject({ known: true, value: 0 });
-    expect(figures["tidemark_inventory_newest_object_timestamp_seconds"]).toMatchObject({ known: false });
+    expect(figures["inventory_objects"]).toMatchObject({ known: true, value: 0 });
+    expect(figures["inventory_newest_object_timestamp_seconds"]).toMatchObject({ known: false });
   });
 
   it("lists a bounded part each turn, and tells numbers of whole passes only", async () => {
     for (const name of ["a", "b", "c", "d", "e"]) await dump(name, name);
     const probe = make(folderStore(directory), { mostListed: 2 });
-    expect((await look(probe)).figures["tidemark_inventory_objects"]).toMatchObject({ known: false });
+    expect((await look(probe)).figures["inventory_objects"]).toMatchObject({ known: false });
     const second = await look(probe);
-    expect([second.copy.recoveryPoint.known, second.figures["tidemark_inventory_bytes"]?.known]).toEqual([false, false]);
-    expect((await look(probe)).figures["tidemark_inventory_objects"]).toMatchObject({ known: true, value: 5 });
+    expect([second.copy.recoveryPoint.known, second.figures["inventory_bytes"]?.known]).toEqual([false, false]);
+    expect((await look(probe)).figures["inventory_objects"]).toMatchObject({ known: true, value: 5 });
     await rm(join(directory, "db", "a"));
-    expect((await look(probe)).figures["tidemark_inventory_objects"]).toMatchObject({ value: 5 });
+    expect((await look(probe)).figures["inventory_objects"]).toMatchObject({ value: 5 });
     await look(probe);
-    expect((await look(probe)).figures["tidemark_inventory_objects"]).toMatchObject({ value: 4 });
+    expect((await look(probe)).figures["inventory_objects"]).toMatchObject({ value: 4 });
   });
 
   it("notices bytes that changed under an object that did not, until it is replaced", async () => {
@@ -114,7 +114,7 @@ describe("the probe of an inventory", () => {
     const probe = make(folderStore(directory));
     await look(probe);
     await look(probe);
-    expect((await look(probe)).figures["tidemark_inventory_damaged_objects"]).toMatchObject({ known: true, value: 0 });
+    expect((await look(probe)).figures["inventory_damaged_objects"]).toMatchObject({ known: true, value: 0 });
     const { mtime } = await stat(path);
     const bytes = await readFile(path);
     bytes[3] = (bytes[3] ?? 0) ^ 1;
@@ -122,11 +122,11 @@ describe("the probe of an inventory", () => {
     await utimes(path, mtime, mtime);
     for (let turn = 0; turn < 6; turn++) await look(probe);
     const { copy, figures } = await look(probe);
-    expect(figures["tidemark_inventory_damaged_objects"]).toMatchObject({ known: true, value: 1 });
+    expect(figures["inventory_damaged_objects"]).toMatchObject({ known: true, value: 1 });
     expect(copy.remarks).toContain("An object changed while its store says that it did not: db/a.");
     await dump("a", "another content", 1_799_100_000);
     for (let turn = 0; turn < 2; turn++) await look(probe);
-    expect((await look(probe)).figures["tidemark_inventory_damaged_objects"]).toMatchObject({ known: true, value: 0 });
+    expect((await look(probe)).figures["inventory_damaged_objects"]).toMatchObject({ known: true, value: 0 });
   });
 
   it("is the same over S3", { timeout: 30_000 }, async () => {
@@ -146,7 +146,7 @@ describe("the probe of an inventory", () => {
       await writer.close();
       const probe = make(lateObjectStore(options, storeWorld(S3RVER_ENVIRONMENT), "read"), { clock: systemClock });
       const { copy, figures } = await look(probe);
-      expect(figures).toMatchObject({ tidemark_inventory_objects: { value: 1 }, tidemark_inventory_bytes: { value: 4 } });
+      expect(figures).toMatchObject({ inventory_objects: { value: 1 }, inventory_bytes: { value: 4 } });
       expect(copy.recoveryPoint.known && copy.recoveryPoint.value.commitMs).toBeGreaterThan(fromMs - 2_000);
       await probe.close();
     } finally {

@@ -90,13 +90,13 @@ export class InventoryProbe implements Probe {
     return {
       copies: [this.#copy(inventory, atMs)],
       figures: {
-        tidemark_inventory_objects: says(({ objects }) => objects),
-        tidemark_inventory_bytes: says(({ bytes }) => bytes),
-        tidemark_inventory_newest_object_timestamp_seconds:
+        inventory_objects: says(({ objects }) => objects),
+        inventory_bytes: says(({ bytes }) => bytes),
+        inventory_newest_object_timestamp_seconds:
           newest === undefined
             ? unknown("there is no object with content, as far as is known", atMs)
             : says(() => newest.modifiedAtMs / 1_000),
-        tidemark_inventory_damaged_objects:
+        inventory_damaged_objects:
           compared === 0 && damaged.length === 0
             ? unknown("no object was read twice yet", atMs)
             : known(damaged.length, { atMs, method: "observed", errorMs: 0 }),

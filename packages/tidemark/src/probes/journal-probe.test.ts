@@ -60,7 +60,7 @@ describe("the probe of a journal", () => {
       synchronous: { known: true, value: true },
       pointInTime: { fromMs: clock.wallMs() - 60_000, toMs: clock.wallMs() },
     });
-    expect(figures["tidemark_journal_backlog_records"]).toMatchObject({ known: true, value: 17 });
+    expect(figures["journal_backlog_records"]).toMatchObject({ known: true, value: 17 });
     expect(copy.recoveryPoint).toMatchObject({ errorMs: expect.toSatisfy((ms: number) => ms >= 20) as number });
   });
 
@@ -73,7 +73,7 @@ describe("the probe of a journal", () => {
 
   it("knows no backlog before the positions were told", async () => {
     const { figures } = await look({ stores: { orders: { behind: { records: null } } } });
-    expect(figures["tidemark_journal_backlog_records"]).toMatchObject({ known: false });
+    expect(figures["journal_backlog_records"]).toMatchObject({ known: false });
   });
 
   it("says so when the journal takes nothing", async () => {

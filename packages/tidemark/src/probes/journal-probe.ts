@@ -57,11 +57,11 @@ export class JournalProbe implements Probe {
     return {
       copies: [copy],
       figures: {
-        tidemark_journal_backlog_records: backlogOf(here, { atMs, errorMs }),
-        tidemark_journal_bytes: known(journal.count("bytes"), measured),
-        tidemark_journal_quota_bytes: known(journal.count("quotaBytes"), measured),
-        tidemark_journal_accepting: known(status.flag("accepting") ? 1 : 0, measured),
-        tidemark_journal_dead_letters_open: known(status.object("deadLetters").count("open"), measured),
+        journal_backlog_records: backlogOf(here, { atMs, errorMs }),
+        journal_bytes: known(journal.count("bytes"), measured),
+        journal_quota_bytes: known(journal.count("quotaBytes"), measured),
+        journal_accepting: known(status.flag("accepting") ? 1 : 0, measured),
+        journal_dead_letters_open: known(status.object("deadLetters").count("open"), measured),
       },
     };
   }

@@ -59,9 +59,9 @@ describe("the probe of NATS", () => {
   it("counts what the consumer was not given and what it has not acknowledged, and tells the stream as a copy where it is one", async () => {
     expect(await look(make(target.url))).toMatchObject({
       figures: {
-        tidemark_consumer_lag_messages: { value: 5 },
-        tidemark_stream_messages: { value: 5 },
-        tidemark_stream_bytes: { value: 135 },
+        nats_consumer_lag_messages: { value: 5 },
+        nats_stream_messages: { value: 5 },
+        nats_stream_bytes: { value: 135 },
       },
       copies: [
         {
@@ -82,7 +82,7 @@ describe("the probe of NATS", () => {
       jsz({ consumer_detail: [], state: { ...STREAM.state, messages: 0, bytes: 0, last_seq: 0, last_ts: "0001-01-01T00:00:00Z" } }),
     );
     const reading = await look(make(target.url));
-    expect(reading.figures["tidemark_consumer_lag_messages"]).toMatchObject({ known: false });
+    expect(reading.figures["nats_consumer_lag_messages"]).toMatchObject({ known: false });
     expect(reading.copies[0]?.recoveryPoint).toMatchObject({ known: false });
     expect(reading.copies[0]?.pointInTime).toBeUndefined();
   });
@@ -96,7 +96,7 @@ describe("the probe of NATS", () => {
       ["n2", false, false],
     ] as const) {
       const { figures } = await look(make(target.url, { server }));
-      expect([figures["tidemark_stream_messages"]?.known, figures["tidemark_consumer_lag_messages"]?.known]).toEqual([stream, consumer]);
+      expect([figures["nats_stream_messages"]?.known, figures["nats_consumer_lag_messages"]?.known]).toEqual([stream, consumer]);
     }
   });
 
@@ -141,12 +141,12 @@ describe.runIf(existsSync(BINARY) || process.env["TIDEMARK_REQUIRE_PEERS"] === "
         );
         await expect.poll(() => said, { timeout: 10_000 }).toContain("consumer_create_response");
         const idle = await look(real());
-        expect(idle.figures["tidemark_consumer_lag_messages"]).toMatchObject({ known: true, value: 0 });
+        expect(idle.figures["nats_consumer_lag_messages"]).toMatchObject({ known: true, value: 0 });
         expect(idle.copies[0]?.recoveryPoint).toMatchObject({ known: false });
         const fromMs = Date.now();
         for (let at = 0; at < 3; at++) publish("orders.new", `order ${at}`);
         await expect
-          .poll(async () => (await look(real())).figures["tidemark_consumer_lag_messages"], { timeout: 10_000 })
+          .poll(async () => (await look(real())).figures["nats_consumer_lag_messages"], { timeout: 10_000 })
           .toMatchObject({ value: 3 });
         const point = (await look(real())).copies[0]?.recoveryPoint;
         expect(point?.known === true && point.value.commitMs).toBeGreaterThanOrEqual(fromMs);

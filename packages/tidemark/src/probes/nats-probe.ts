@@ -65,9 +65,9 @@ export class NatsProbe implements Probe {
           ? []
           : [this.#copy(copy, { stream, leads, clockErrorMs: Math.abs(timeOf(jsz, "now") - turn.atMs) + turn.elapsedMs(), turn })],
       figures: {
-        tidemark_consumer_lag_messages: this.#lag(stream, { leads, turn }),
-        tidemark_stream_messages: says(() => state.count("messages")),
-        tidemark_stream_bytes: says(() => state.count("bytes")),
+        nats_consumer_lag_messages: this.#lag(stream, { leads, turn }),
+        nats_stream_messages: says(() => state.count("messages")),
+        nats_stream_bytes: says(() => state.count("bytes")),
       },
     };
   }

@@ -32,7 +32,7 @@ const make = (url: string): PatroniProbe =>
   });
 
 describe("the probe of Patroni", () => {
-  bearsItsTarget({ make, good: cluster(LEADER, REPLICA), counts: ["tidemark_patroni_leaders"] });
+  bearsItsTarget({ make, good: cluster(LEADER, REPLICA), counts: ["patroni_leaders"] });
 
   let target: HttpStandIn;
   beforeEach(async () => {
@@ -60,7 +60,7 @@ describe("the probe of Patroni", () => {
           synchronous: { known: true, value: false },
         },
       ],
-      figures: { tidemark_patroni_members: { value: 2 }, tidemark_patroni_leaders: { value: 1 }, tidemark_patroni_timeline: { value: 5 } },
+      figures: { patroni_members: { value: 2 }, patroni_leaders: { value: 1 }, patroni_timeline: { value: 5 } },
     });
     const bytes = reading.copies[0]?.missingBytes;
     expect(bytes?.known === true && bytes.errorMs).toBeGreaterThanOrEqual(30_000);

@@ -61,9 +61,9 @@ export class PatroniProbe implements Probe {
     return {
       copies: members.filter((member) => !LEADING.has(member.text("role"))).map((member) => this.#copy(member, leader, turn)),
       figures: {
-        tidemark_patroni_members: known(members.length, measured),
-        tidemark_patroni_leaders: known(leaders.length, measured),
-        tidemark_patroni_timeline:
+        patroni_members: known(members.length, measured),
+        patroni_leaders: known(leaders.length, measured),
+        patroni_timeline:
           leader?.has("timeline") === true
             ? known(leader.count("timeline"), measured)
             : unknown("there is no leader that tells it", turn.atMs),

@@ -62,9 +62,10 @@ export class PgbackrestProbe implements Probe {
     const figures: Record<string, Figure<number>> = {};
     const copies = stanza.list("repo").map((repository): CopyFacts => {
       const number = repository.count("key");
-      const { copy, backups, bytes } = this.#repository(stanza, { repository, number, ...seen });
-      figures[`tidemark_backup_count{repository="${number}"}`] = known(backups, { ...seen, method: "reported" });
-      figures[`tidemark_backup_bytes{repository="${number}"}`] =
+      const { copy, backups, spoiled, bytes } = this.#repository(stanza, { repository, number, ...seen });
+      figures[`pgbackrest_repo${number}_backups`] = known(backups, { ...seen, method: "reported" });
+      figures[`pgbackrest_repo${number}_backups_spoiled`] = known(spoiled, { ...seen, method: "reported" });
+      figures[`pgbackrest_repo${number}_bytes`] =
         backups === 0 ? unknown("there is no backup", seen.atMs) : known(bytes, { ...seen, method: "reported" });
       return copy;
     });
@@ -109,7 +110,7 @@ export class PgbackrestProbe implements Probe {
       ],
     });
     const bytes = sound.reduce((sum, backup) => sum + backup.object("info").object("repository").count("delta"), 0);
-    return { copy, backups: sound.length, bytes };
+    return { copy, backups: sound.length, spoiled: all.length - sound.length, bytes };
   }
 }
 

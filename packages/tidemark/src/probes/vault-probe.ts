@@ -184,13 +184,13 @@ function figuresOf(status: Answer, lag: Figure<number>, { atMs, errorMs }: { atM
   const measured = { atMs, method: "reported", errorMs } as const;
   const free = status.has("disk") ? status.object("disk") : undefined;
   return {
-    tidemark_vault_lag_bytes: lag,
-    tidemark_vault_silence_seconds: status.has("silentMs")
+    vault_lag_bytes: lag,
+    vault_silence_seconds: status.has("silentMs")
       ? known(status.count("silentMs") / 1_000, measured)
       : unknown("the vault has heard no primary", atMs),
-    tidemark_vault_gaps: known(status.list("gaps").length, measured),
-    tidemark_vault_faults: known(status.list("faults").length, measured),
-    tidemark_vault_disk_free_bytes:
+    vault_gaps: known(status.list("gaps").length, measured),
+    vault_faults: known(status.list("faults").length, measured),
+    vault_disk_free_bytes:
       free === undefined ? unknown("the vault does not say how much of its disk is free", atMs) : known(free.count("freeBytes"), measured),
   };
 }
