@@ -113,18 +113,6 @@ export async function writePrefix(order: { from: string; to: string; bytes: numb
   await rename(temporary, order.to);
 }
 
-/** Zeros from `bytes` on: what stood there was never proven to be WAL. Durable when it resolves. */
-async function zeroTail(path: string, bytes: number, segmentBytes: number): Promise<void> {
-  const file = await open(path, "r+");
-  try {
-    await file.truncate(bytes);
-    await file.truncate(segmentBytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
   const file = await open(path, "w", 0o600);
   try {
