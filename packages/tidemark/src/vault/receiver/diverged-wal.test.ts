@@ -30,7 +30,8 @@ describe("cutting WAL", () => {
   }
   /** What is served and what is evidence, as `timeline/segment` with `~` for partial files. */
   async function places(): Promise<{ served: string[]; evidence: string[] }> {
-    const say = (name: string): string => `${Number(name.slice(0, 8))}/${Number.parseInt(name.slice(16, 24), 16)}${name.endsWith(".partial") ? "~" : ""}`;
+    const say = (name: string): string =>
+      `${Number(name.slice(0, 8))}/${Number.parseInt(name.slice(16, 24), 16)}${name.endsWith(".partial") ? "~" : ""}`;
     const served = (await folder.segments()).map((one) => say(one.path.slice(folder.wal.length + 1)));
     const evidence: string[] = [];
     for (const name of await readdir(folder.diverged)) {
@@ -42,7 +43,11 @@ describe("cutting WAL", () => {
   it("keeps the prefix of the segment that the fork lies in, with zeros after it, and every byte past it as evidence (trap 11)", async () => {
     for (const segment of [1, 2, 3]) await put(1, segment);
     await put(1, 4, false);
-    const evidence = await cutWal(folder, { at: at(1, 2, 1000), keepsPrefix: true, end: at(1, 4, 77), reason: "diverged", facts: { server: 2 } }, clock);
+    const evidence = await cutWal(
+      folder,
+      { at: at(1, 2, 1000), keepsPrefix: true, end: at(1, 4, 77), reason: "diverged", facts: { server: 2 } },
+      clock,
+    );
     expect(await places()).toEqual({ served: ["1/1", "1/2~"], evidence: ["1/2", "1/3", "1/4~"] });
     const half = await readFile(folder.segment(at(1, 2), false));
     expect(half.subarray(0, 1000).equals(content(1, 2).subarray(0, 1000))).toBe(true);
