@@ -21,6 +21,11 @@ export class ServerBytes {
     this.#answerAwaited = asksForTls;
   }
 
+  /** Whether TLS has begun. */
+  get encrypted(): boolean {
+    return this.#encrypted;
+  }
+
   /** False: no PostgreSQL sends this. After TLS has begun everything passes: what is inside is not seen. */
   accept(bytes: Buffer): boolean {
     let rest = bytes;

@@ -35,6 +35,7 @@ export class ServerConnection {
   readonly #sql: postgres.Sql;
   readonly #end = new AbortController();
   #socket: Socket | undefined;
+  #bytes: ServerBytes | undefined;
   #notPostgresql = false;
   #lost: string | undefined;
   /** The process id that the server named at login; behind a pooler it is not that of the process that answers. */
@@ -93,7 +94,8 @@ export class ServerConnection {
     this.#end.abort(new Error("the check is over"));
     // What is still open is rejected by this; whoever asked has been answered.
     this.#sql.end({ timeout: 0 }).catch(() => undefined);
-    this.#socket?.destroySoon();
+    // Within TLS the driver's own socket says goodbye through this one, which must not be gone by then.
+    if (this.#bytes?.encrypted !== true) this.#socket?.destroySoon();
     this.#clock.setTimer(100, () => this.#socket?.destroy(), { keepAlive: false });
   }
 
@@ -136,9 +138,12 @@ export class ServerConnection {
     });
     socket.setNoDelay(true);
     const bytes = new ServerBytes(tlsOptions(this.#target) !== false);
+    this.#bytes = bytes;
     const emit = socket.emit.bind(socket) as (event: string | symbol, ...args: unknown[]) => boolean;
     // Before the driver's listener, whichever it is: what it cannot read it would throw where nobody catches.
     socket.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+      // When TLS begins the driver takes its listeners off and hears of the same fault from the TLS socket.
+      if (event === "error" && socket.listenerCount("error") === 0) return false;
       if (event !== "data" || bytes.accept(args[0] as Buffer)) return emit(event, ...args);
       this.#notPostgresql = true;
       socket.destroy(new Error("what came is not PostgreSQL's protocol"));
