@@ -3,6 +3,7 @@ import { readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { formatLsn } from "@tidemark/kernel/lsn";
 import { ManualClock } from "@tidemark/kernel/testing/manual-clock";
 import { Catalogue, type ArchivedObject } from "./catalogue.ts";
 import { openCatalogueFile } from "./catalogue-file.ts";
@@ -148,6 +149,17 @@ describe("a catalogue that was lost or damaged", () => {
     );
     expect(store.asked.filter((asked) => asked.startsWith("put"))).toEqual([]);
     expect(archive.status().holes).toEqual([]);
+    // The WAL that it had to be made again for, over the switch of timelines.
+    await until(
+      () => archive.status().faults[0]?.range !== undefined,
+      () => archive.status(),
+    );
+    expect(archive.status().faults).toMatchObject([
+      {
+        code: "TM-VAULT-CATALOGUE-DAMAGED",
+        range: { timeline: 2, start: formatLsn(lsn(0)), end: formatLsn(lsn(5 * SEGMENT_BYTES + 300)) },
+      },
+    ]);
     await archive.stop();
     for (const name of await readdir(bench.folder.directory)) if (name.includes("damaged")) await rm(join(bench.folder.directory, name));
     const last = await bench.open({ main: store });

@@ -15,6 +15,7 @@ import { Archiver } from "./archiver.ts";
 import { ByteGate } from "./byte-gate.ts";
 import { Catalogue } from "./catalogue.ts";
 import { isCatalogueFault, openCatalogueFile } from "./catalogue-file.ts";
+import { newestReach } from "./hole-check.ts";
 import { LagClock } from "./lag-clock.ts";
 import { LocalKeeper } from "./local-keeper.ts";
 import { LocalWal } from "./local-wal.ts";
@@ -188,17 +189,35 @@ class RunningArchive implements Archive {
       if (timeline !== 0) this.#lag.advance(flushed, this.#world.clock.monotonicMs());
       if (flushed !== seen) this.#ring();
       seen = flushed;
-      this.#forgetPutAside();
+      this.#tellOfPutAside();
       await pause.wait(everyMs, signal);
     }
   }
 
-  /** That the catalogue was damaged is told until the damaged file was taken away. */
-  #forgetPutAside(): void {
+  /**
+   * That the catalogue was damaged is told until the damaged file was taken away; with the WAL that it had to be made again for,
+   * as soon as all stores have been listed.
+   */
+  #tellOfPutAside(): void {
     const { book } = this.#parts;
-    for (const path of book.catalogue.subjectsOf(LOCAL, "TM-VAULT-CATALOGUE-DAMAGED")) {
-      if (!existsSync(join(this.#options.folder.directory, path))) book.repaired(LOCAL, path, "TM-VAULT-CATALOGUE-DAMAGED");
+    const code = "TM-VAULT-CATALOGUE-DAMAGED";
+    for (const subject of book.catalogue.subjectsOf(LOCAL, code)) {
+      if (!existsSync(join(this.#options.folder.directory, subject))) book.repaired(LOCAL, subject, code);
+      else this.#tellRange(subject, code);
     }
+  }
+
+  #tellRange(subject: string, code: "TM-VAULT-CATALOGUE-DAMAGED"): void {
+    const { book } = this.#parts;
+    const told = book.catalogue.fault(LOCAL, subject, code);
+    if (told === undefined || told.range !== undefined || !book.stores.every((store) => book.catalogue.storeKnown(store))) return;
+    const reaches = book.stores.flatMap((store) => newestReach(book.coverage(store, "listed")) ?? []);
+    const newest = Math.max(...reaches.map(({ timeline }) => timeline));
+    const [first, ...others] = reaches.filter(({ timeline }) => timeline === newest);
+    if (first === undefined) return;
+    const start = others.reduce((low, { from }) => (from < low ? from : low), first.from);
+    const end = others.reduce((high, { to }) => (to > high ? to : high), first.to);
+    book.fault({ where: LOCAL, subject, code, message: told.message, range: { timeline: first.timeline, start, end } });
   }
 
   #ring(): void {
