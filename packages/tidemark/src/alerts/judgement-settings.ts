@@ -37,7 +37,8 @@ export interface ReceiverSettings {
   readonly severities?: readonly Severity[];
 }
 
-const DEFAULT_MOST_PROOF_AGE_MS = 7 * 86_400_000;
+/** How old the last proof of a copy may be, milliseconds. */
+export const DEFAULT_MOST_PROOF_AGE_MS = 7 * 86_400_000;
 
 /** The settings with their defaults, and what follows from them. */
 export class SettledJudgement {

@@ -12,8 +12,11 @@ import type {
   StoreConfig,
   SynchronousPolicy,
 } from "./config.ts";
+import { DEFAULT_SLO_TARGET } from "../slo/slo-target.ts";
+import { DEFAULT_MOST_PROOF_AGE_MS } from "../alerts/judgement-settings.ts";
 import type { AddressText, CommandFile, ConfigFile, GatewayFile, JournalFile, NodeFile, ServiceFile, StoreFile } from "./config-file.ts";
 import { addressOf, domainAt, durationMs, pathOf, sizeBytes, THIS_MACHINE, type Places } from "./config-values.ts";
+import { DEFAULT_HISTORY, DEFAULT_RUNBOOKS, observeOwnStore } from "./observed-defaults.ts";
 import { completeVault, partialEveryMs } from "./vault-defaults.ts";
 
 const DEFAULT_GATEWAY = "127.0.0.1:7400";
@@ -35,6 +38,9 @@ export function completeConfig(written: ConfigFile, file: string, stateDir?: str
     stateDir: state,
     services: mapValues(written.services, completeService),
     stores: mapValues(written.stores, (store, name) => completeStore(store, { name, services: written.services }, places)),
+    observed: mapValues(written.stores, observeOwnStore),
+    alerts: { receivers: [], rules: {}, runbooks: DEFAULT_RUNBOOKS },
+    history: DEFAULT_HISTORY,
     journal: completeJournal(written.journal ?? {}, places),
     gateway: completeGateway(written.gateway ?? {}, places),
     control: { ...control, internalTokenFile: pathOf(written.control?.internalTokenFile, join("secrets", "internal.token"), places) },
@@ -57,6 +63,8 @@ function completeService(service: ServiceFile): ServiceConfig {
     ...(service.why === undefined ? {} : { why: service.why }),
     stores: service.stores,
     objectives,
+    target: DEFAULT_SLO_TARGET,
+    mostProofAgeMs: DEFAULT_MOST_PROOF_AGE_MS,
   };
 }
 

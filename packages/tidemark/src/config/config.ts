@@ -1,6 +1,7 @@
 import type { ObjectStoreOptions } from "../object-stores/object-store-options.ts";
 import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
 import type { EncryptionOptions } from "../vault/sealing/key-options.ts";
+import type { AlertsConfig, BusinessConfig, HistoryConfig, ObservedConfig } from "./observed-config.ts";
 
 /**
  * The configuration as the roles use it: checked, with defaults filled in, durations in milliseconds, sizes in bytes,
@@ -15,7 +16,12 @@ export interface Config {
   /** Folder that keeps the state of this machine's roles. Default `./.tidemark`. */
   readonly stateDir: string;
   readonly services: Readonly<Record<string, ServiceConfig>>;
+  /** The stores that Tidemark runs. Others are in `observed` alone. */
   readonly stores: Readonly<Record<string, StoreConfig>>;
+  /** What is looked at of every store, by its name: those of `stores`, and those that somebody else runs. */
+  readonly observed: Readonly<Record<string, ObservedConfig>>;
+  readonly alerts: AlertsConfig;
+  readonly history: HistoryConfig;
   readonly journal: JournalConfig;
   readonly gateway: GatewayConfig;
   readonly control: ControlConfig;
@@ -27,6 +33,7 @@ export interface Objective {
   readonly rtoMs: number;
 }
 
+/** A service, or a namespace of one (`orders/acme`: a tenant with demands of its own). */
 export interface ServiceConfig {
   readonly owner?: string;
   readonly tier: "near-zero" | "critical" | "high" | "medium" | "low";
@@ -34,6 +41,11 @@ export interface ServiceConfig {
   readonly why?: string;
   readonly stores: readonly string[];
   readonly objectives: Readonly<Partial<Record<Scenario, Objective>>>;
+  readonly business?: BusinessConfig;
+  /** Share of seconds that have to be good, above 0 and below 1. Default 0.999. */
+  readonly target: number;
+  /** How old the last proof of a copy may be. Default 7 days. */
+  readonly mostProofAgeMs: number;
 }
 
 /** What happens when no synchronous member is left: block commits; go on asynchronously while the stated exposure stays within the bound; go on. */

@@ -95,7 +95,17 @@ describe("what an acknowledgement survives (R16)", () => {
 
 describe("where an objective demands more, the gateway does not start", () => {
   const config = (acknowledge: "journal" | "applied", scenario: string, rpoMs = 0): Config => ({
-    ...testConfig({ services: { shop: { tier: "critical", stores: ["orders"], objectives: { [scenario]: { rpoMs, rtoMs: 1_000 } } } } }),
+    ...testConfig({
+      services: {
+        shop: {
+          tier: "critical",
+          stores: ["orders"],
+          objectives: { [scenario]: { rpoMs, rtoMs: 1_000 } },
+          target: 0.999,
+          mostProofAgeMs: 86_400_000,
+        },
+      },
+    }),
     stores: { orders: store({ acknowledge }, A1, B1) },
   });
 
