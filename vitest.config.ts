@@ -30,7 +30,13 @@ export default defineConfig({
       },
       {
         ...shared,
-        test: { ...node, name: "postgres", include: ["packages/*/src/**/*.pg.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 },
+        test: {
+          ...node,
+          name: "postgres",
+          include: ["packages/*/src/**/*.pg.test.ts", "benchmarks/**/*.pg.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
       },
       {
         ...shared,

@@ -13,6 +13,8 @@ const OLDEST_MAJOR = 15;
 /** What a server may say first: authentication, an error, a notice, a version to agree on, and yes or no to TLS. */
 const FIRST_BYTES = "RENvS";
 
+const PREPARED = { prepare: true, simple: false };
+
 export interface SessionSettings {
   /** How the session is named in pg_stat_activity. */
   readonly applicationName: string;
@@ -55,7 +57,8 @@ export class KeptConnection {
       onAbort = () => reject(new ProbeFault("TM-PROBE-SLOW", "no answer in time"));
       signal.addEventListener("abort", onAbort, { once: true });
     });
-    const answer = client.unsafe(sql, [...parameters], { prepare: true }) as unknown as Promise<T[]>;
+    // Without parameters the driver would send the text each time, and the server parse and plan it each time.
+    const answer = client.unsafe(sql, [...parameters], PREPARED) as unknown as Promise<T[]>;
     try {
       const rows = await Promise.race([answer, aborted]);
       this.#checkVersion();
