@@ -77,6 +77,24 @@ describe("the WAL reader", () => {
     expect(reader.stop).toBeUndefined();
   });
 
+  it("stops where what was given up is not the record that the server says, however the bytes are cut", () => {
+    const wal = new WalBuilder();
+    // The first that is read: nothing says yet which record the next one follows.
+    const lost = wal.add({ body: new Uint8Array(40) });
+    wal.abandon(20_000);
+    wal.add({ body: new Uint8Array(60) });
+    const overwrite = wal.records[1] as BuiltRecord;
+    const bytes = Buffer.from(wal.bytes());
+    // It now seems to go over to the next page, as the one did that was given up behind it.
+    bytes.writeUInt32LE(8_400, Number(lost.lsn) - MIB);
+    for (const chunk of [bytes.length, 7]) {
+      const { records, reader } = read(bytes, { chunk });
+      expect(records).toEqual([]);
+      expect(reader.stop).toEqual({ reason: "continuation", lsn: lost.lsn, at: overwrite.lsn });
+      expect(reader.boundary).toBe(wal.start);
+    }
+  });
+
   it("finds the first record when it begins in the middle: of a record, of a page", () => {
     const wal = new WalBuilder();
     wal.add({ body: new Uint8Array(20_000) });

@@ -11,6 +11,7 @@ import type { Timeline } from "@tidemark/kernel/brands";
 import { crc32c } from "@tidemark/kernel/crc32c";
 import { assert } from "@tidemark/kernel/errors";
 import type { Lsn } from "@tidemark/kernel/lsn";
+import { overwrittenRecord } from "./overwrite-record.ts";
 import { isResourceManager, MANAGER_INFO_MASK, RESOURCE_MANAGER, XLOG_KIND } from "./resource-managers.ts";
 import { LONG_HEADER_BYTES, PAGE_FLAG, PageCheck, pageHeaderBytes, WAL_PAGE_BYTES } from "./wal-page.ts";
 import { LONGEST_RECORD_BYTES, RECORD_ALIGNMENT, RECORD_CRC_OFFSET, RECORD_HEADER_BYTES, WalRecord } from "./wal-record.ts";
@@ -96,6 +97,9 @@ export class WalReader {
   #startOffset = 0;
   /** No record's beginning was found yet: what a page goes on with is read over. */
   #headless: boolean;
+  /** Where the record began that a page said was given up; the record that comes next has to name it. -1: there is none. */
+  #abandonedSegment = 0n;
+  #abandonedOffset = -1;
   #collecting = false;
   #collected: Uint8Array = NO_BYTES;
   #collectedLength = 0;
@@ -244,7 +248,12 @@ export class WalReader {
     const continues = (flags & PAGE_FLAG.continues) !== 0;
     const left = view.getUint32(at + 16, true);
     if (missing > 0 && (flags & PAGE_FLAG.overwrites) !== 0) {
-      // What came of the record counts for nothing: its end was lost in a crash, and the next one does not name it.
+      // What came of the record counts for nothing: its end was lost in a crash. The record that comes next says which one it was; a
+      // flipped bit in the length of another one could make that one pass for it, and it would be missing without a trace (NO-HOLE).
+      if (!this.#headless) {
+        this.#abandonedSegment = this.#startSegment;
+        this.#abandonedOffset = this.#startOffset;
+      }
       this.#total = 0;
       this.#got = 0;
       this.#headless = false;
@@ -284,6 +293,7 @@ export class WalReader {
           return at;
         }
       }
+      if (this.#abandonedOffset >= 0 && !this.#namesAbandoned(this.#bytes, at, total)) return at;
       const record = this.#record;
       record.bytes = this.#bytes;
       record.from = at;
@@ -330,7 +340,7 @@ export class WalReader {
       if (reason !== undefined) this.#halt(reason, "record");
       this.#crc = 0;
       this.#collectedLength = 0;
-      this.#collecting = this.#isCollected[this.#header[17] as number] === 1;
+      this.#collecting = this.#isCollected[this.#header[17] as number] === 1 || this.#abandonedOffset >= 0;
       if (this.#collecting) this.#keep(this.#header, 0, RECORD_HEADER_BYTES);
     }
     return length;
@@ -373,10 +383,22 @@ export class WalReader {
       this.#halt("crc", "record");
       return;
     }
+    if (this.#abandonedOffset >= 0 && !this.#namesAbandoned(this.#collected, 0, this.#collectedLength)) return;
     this.#record.bytes = this.#collecting ? this.#collected : NO_BYTES;
     this.#record.from = 0;
     this.#record.to = this.#collecting ? this.#collectedLength : 0;
     this.#show(this.#headerView, 0);
+  }
+
+  /** Whether the record says that the one which was given up is the one that began there (VerifyOverwriteContrecord); stops otherwise. */
+  #namesAbandoned(bytes: Uint8Array, at: number, length: number): boolean {
+    const abandoned = (this.#abandonedSegment + BigInt(this.#abandonedOffset)) as Lsn;
+    if (overwrittenRecord(bytes, at, length) === abandoned) {
+      this.#abandonedOffset = -1;
+      return true;
+    }
+    this.#stop = { reason: "continuation", lsn: abandoned, at: (this.#startSegment + BigInt(this.#startOffset)) as Lsn };
+    return false;
   }
 
   /** Shows the record that ends at the place of the next byte. */
