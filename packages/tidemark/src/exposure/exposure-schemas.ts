@@ -1,5 +1,6 @@
 // The description of the HTTP API of exposure and history, for OpenAPI. It describes and does not serialize: a serializer that
 // is made from a schema writes 0 where there is no number.
+import { PROBLEM } from "../cluster/problem-schema.ts";
 import { SCENARIOS } from "../objectives/failure-domain.ts";
 
 const TEXT = { type: "string" } as const;
@@ -80,19 +81,6 @@ const EXPOSURE = {
     judgement: { enum: ["within", "above", "unknown", "no-objective"] },
     lost: { type: "array", items: TEXT, description: "Stores of which certainly nothing would be left." },
     notCovered: { type: "array", items: TEXT, description: "What the number does not cover." },
-  },
-};
-
-const PROBLEM = {
-  description: "A problem (RFC 9457).",
-  content: {
-    "application/problem+json": {
-      schema: {
-        type: "object",
-        required: ["type", "title", "status", "detail"],
-        properties: { type: TEXT, title: TEXT, status: COUNT, detail: TEXT, code: TEXT, hint: TEXT },
-      },
-    },
   },
 };
 

@@ -107,6 +107,13 @@ const entries = {
     labels: scenario,
     alsoCalled: "RTO",
   },
+  tidemark_objective_met: {
+    type: "gauge",
+    unit: "yes or no",
+    help: "1 in a second in which the exposure is within its objective, 0 where it is above; no sample while it is not known.",
+    source: "the time-slice indicator",
+    labels: scenario,
+  },
   tidemark_objective_met_ratio: {
     type: "gauge",
     unit: "ratio",
