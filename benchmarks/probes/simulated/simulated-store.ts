@@ -66,8 +66,8 @@ export class SimulatedStore {
     const { rows, primary, standby, settings } = this.#answers;
     if (sql === CLOCK_SQL) return [String(nowMs), role === "standby" ? "t" : "f"];
     if (sql === BEAT_SQL) return this.#beat(nowMs);
-    if (sql === primary.sql) return [JSON.stringify({ ...primary.value, ...this.#primaryValues(nowMs) })];
-    if (sql === standby.sql) return [JSON.stringify({ ...standby.value, ...this.#standbyValues(nowMs) })];
+    if (sql === primary.sql) return [JSON.stringify({ ...primary.value, clockMs: nowMs, ...this.#primaryValues(nowMs) })];
+    if (sql === standby.sql) return [JSON.stringify({ ...standby.value, clockMs: nowMs, ...this.#standbyValues(nowMs) })];
     if (sql === settings.sql) return [JSON.stringify({ ...settings.value, systemIdentifier: String(7_000_000_000 + this.#index) })];
     return rows.get(sql);
   }

@@ -6,9 +6,9 @@
 // its record before that position. So a copy that has reached it has everything that was acknowledged until then.
 import type { Timeline } from "@tidemark/kernel/brands";
 import type { Lsn } from "@tidemark/kernel/lsn";
+import type { LoggedPosition } from "./position-log.ts";
+import { PositionLog } from "./position-log.ts";
 
-/** Positions that are kept. When they are too many, every second one of the older half goes: old ones become coarser, and their error bound says so. */
-const MOST_POSITIONS = 4_096;
 /** The observer's wall clock moved by more than this beside its monotonic one: times from before cannot be compared with those after. */
 const CLOCK_JUMP_MS = 250;
 
@@ -23,15 +23,6 @@ export interface Position {
   readonly transactions: bigint;
   /** How many of them were the canary's own, counted from any start; read in the same statement, so that both are of one moment. */
   readonly canaryBeats: bigint;
-}
-
-interface Kept {
-  readonly lsn: Lsn;
-  /** When the primary was first and last seen there. */
-  readonly fromMs: number;
-  untilMs: number;
-  /** As of `untilMs`: transactions may end without writing to the log what has to be kept. */
-  transactions: bigint;
 }
 
 export type PositionTime =
@@ -57,7 +48,7 @@ export type Restart =
   | "recounted";
 
 export class PositionHistory {
-  #kept: Kept[] = [];
+  readonly #kept = new PositionLog();
   #timeline: Timeline | undefined;
   #clocksMs = 0;
   #rate: { transactions: bigint; atMs: number }[] = [];
@@ -82,20 +73,13 @@ export class PositionHistory {
     const last = this.#kept.at(-1);
     const restart = this.#restartBy(position, last, clocksMs);
     if (restart !== undefined) {
-      this.#kept = [];
+      this.#kept.clear();
       this.#rate = [];
     }
     this.#timeline = timeline;
     this.#clocksMs = clocksMs;
     const transactions = position.transactions - position.canaryBeats;
-    const newest = this.#kept.at(-1);
-    if (newest !== undefined && newest.lsn === lsn) {
-      newest.untilMs = sentWallMs;
-      newest.transactions = transactions;
-    } else {
-      this.#kept.push({ lsn, fromMs: sentWallMs, untilMs: sentWallMs, transactions });
-      if (this.#kept.length > MOST_POSITIONS) this.#thinOut();
-    }
+    this.#kept.add({ lsn, atMs: sentWallMs, transactions });
     this.#rate.push({ transactions, atMs: sentWallMs });
     if (this.#rate.length > RATE_SAMPLES) this.#rate.shift();
     return restart;
@@ -103,7 +87,7 @@ export class PositionHistory {
 
   /** Forgets all, as when another cluster answers under the same name. */
   forget(): void {
-    this.#kept = [];
+    this.#kept.clear();
     this.#rate = [];
     this.#timeline = undefined;
   }
@@ -114,10 +98,10 @@ export class PositionHistory {
     if (newest === undefined) return { found: false, why: "no position of the primary was seen yet" };
     if (timeline !== this.#timeline)
       return { found: false, why: `it is on timeline ${timeline}, and the primary was seen on ${this.#timeline ?? "none"}` };
-    const at = this.#lastUpTo(lsn);
-    const kept = this.#kept[at];
+    const at = this.#kept.lastUpTo(lsn);
+    const kept = at < 0 ? undefined : this.#kept.at(at);
     if (kept === undefined) return { found: false, why: "it is further behind than the primary's positions were kept" };
-    const next = this.#kept[at + 1];
+    const next = this.#kept.at(at + 1);
     return {
       found: true,
       untilMs: kept.untilMs,
@@ -135,29 +119,12 @@ export class PositionHistory {
     return { perSecond: Math.max(0, (Number(last.transactions - first.transactions) * 1_000) / overMs), overMs };
   }
 
-  #restartBy(position: Position, last: Kept | undefined, clocksMs: number): Restart | undefined {
+  #restartBy(position: Position, last: LoggedPosition | undefined, clocksMs: number): Restart | undefined {
     if (last === undefined) return undefined;
     if (position.timeline !== this.#timeline) return "failover";
     if (position.lsn < last.lsn) return "went-back";
     if (position.transactions - position.canaryBeats < last.transactions) return "recounted";
     return Math.abs(clocksMs - this.#clocksMs) > CLOCK_JUMP_MS ? "clock-set" : undefined;
-  }
-
-  /** Index of the newest position that is not after `lsn`, -1 when all are. */
-  #lastUpTo(lsn: Lsn): number {
-    let low = 0;
-    let high = this.#kept.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#kept[middle] as Kept).lsn <= lsn) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
-  }
-
-  #thinOut(): void {
-    const half = this.#kept.length >> 1;
-    this.#kept = this.#kept.filter((_, at) => at >= half || at % 2 === 0);
   }
 }
 

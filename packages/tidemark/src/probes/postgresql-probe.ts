@@ -13,7 +13,7 @@ import type { Look, WatchedNode } from "./postgresql/node-looks.ts";
 import { notGrantedTo } from "./postgresql/node-looks.ts";
 import type { PrimaryAnswer, ServerSettingsAnswer, StandbyAnswer } from "./postgresql/postgresql-answers.ts";
 import { readPrimary, readSettings, readStandby, readWalFolder } from "./postgresql/postgresql-answers.ts";
-import { ProbeFault } from "./postgresql/postgresql-fault.ts";
+import { ProbeFault, sqlState } from "./postgresql/postgresql-fault.ts";
 import {
   CLOCK_SQL,
   SETTINGS_ASKED,
@@ -34,6 +34,8 @@ import type { StoreObservation } from "./store-observation.ts";
 const SETTINGS_EVERY_MS = 15_000;
 const WAL_FOLDER_EVERY_MS = 15_000;
 const SIZE_EVERY_MS = 600_000;
+/** Between two comparisons of clocks with a question of their own, milliseconds; meanwhile every answer brings the server's time, less exactly. */
+const CLOCK_EVERY_MS = 10_000;
 /** The server gives up a statement after this, milliseconds; the runner gives the turn up a little earlier or later. */
 const STATEMENT_TIMEOUT_MS = 2_000;
 
@@ -56,6 +58,15 @@ export type PostgresqlReading =
   | (Extract<ProbeReading, { ok: true }> & { readonly details: PostgresqlDetails })
   | Extract<ProbeReading, { ok: false }>;
 
+/** What a server answered to the question for its part, and when by the observer's clocks. */
+type SaidNode = { readonly sentMs: number; readonly sentMonotonicMs: number; readonly receivedMonotonicMs: number } & (
+  | { readonly kind: "primary"; readonly answer: PrimaryAnswer }
+  | { readonly kind: "standby"; readonly answer: StandbyAnswer }
+);
+
+/** object_not_in_prerequisite_state: a function of a primary was called on a standby, or the other way round. */
+const NOT_IN_THIS_STATE = "55000";
+
 /** Something that is asked seldom, and kept meanwhile. */
 interface Seldom<T> {
   readonly value: T;
@@ -70,6 +81,8 @@ export class PostgresqlProbe implements Probe {
   readonly #clocks: ClockComparison;
   readonly #synchronous = new SynchronousWatch();
   readonly #memory = new CopyMemory();
+  /** Whether it is a standby, as it said last. */
+  #recovering: Seldom<boolean> | undefined;
   #settings: Seldom<ServerSettingsAnswer> | undefined;
   #walFolder: Seldom<Figure<{ bytes: number; ready: number }>> | undefined;
   #dataBytes: Seldom<Figure<number>> | undefined;
@@ -91,8 +104,9 @@ export class PostgresqlProbe implements Probe {
     try {
       return await this.#look(signal);
     } catch (error) {
-      // The login may have other rights the next time, and the server other settings.
+      // The login may have other rights the next time, and the server other settings and another part.
       this.#settings = undefined;
+      this.#recovering = undefined;
       if (error instanceof ProbeFault) return awayReading(this.#options.clock, error.code, error.message);
       throw error;
     }
@@ -106,39 +120,60 @@ export class PostgresqlProbe implements Probe {
   async #look(signal: AbortSignal): Promise<PostgresqlReading> {
     const { clock, name, domain, knownCopies, observation } = this.#options;
     const beganMs = clock.monotonicMs();
-    const { serverMs, recovering } = await this.#compareClocks(signal);
+    if (!this.#connection.isOpen || this.#recovering === undefined || this.#recovering.dueMs <= beganMs) await this.#compareClocks(signal);
     const settings = await this.#seldomSettings(signal);
     const walFolder = await this.#seldomWalFolder(settings, signal);
     const dataBytes = await this.#seldomSize(signal);
-    const sentMs = clock.wallMs();
-    const sentMonotonicMs = clock.monotonicMs();
-    const major = this.#connection.major as number;
-    const question = recovering ? standbySql(major, settings.canary) : primarySql(major, settings.canary);
-    const [row] = await this.#connection.ask(question, [observation.store], signal);
+    const said = await this.#askNode(settings, signal);
+    const { sentMs, sentMonotonicMs } = said;
     const look: Look = {
       node: { name, domain, ...(knownCopies === undefined ? {} : { knownCopies }) },
       observation,
       settings,
       sentMs,
       // By the monotonic clock: the wall clock may have been set meanwhile.
-      atMs: sentMs + (clock.monotonicMs() - sentMonotonicMs),
-      serverMs,
-      clockOffset: this.#clocks.offset(clock.monotonicMs()),
+      atMs: sentMs + (said.receivedMonotonicMs - sentMonotonicMs),
+      serverMs: said.answer.clockMs,
+      clockOffset: this.#clocks.offset(said.receivedMonotonicMs),
       walFolder,
       dataBytes,
     };
-    const facts = recovering ? this.#standby(look, row) : this.#primary(look, row, sentMonotonicMs);
+    const facts = said.kind === "standby" ? this.#standby(look, said.answer) : this.#primary(look, said.answer, sentMonotonicMs);
     return {
       ok: true,
       atMs: look.atMs,
       roundTripMs: clock.monotonicMs() - beganMs,
       ...facts,
-      details: { major, settings, ...facts.details },
+      details: { major: this.#connection.major as number, settings, ...facts.details },
     };
   }
 
-  #primary(look: Look, row: unknown, sentMonotonicMs: number) {
-    const answer = readPrimary(row);
+  /** Asks what can be asked of its part. It may have been promoted since it said which it has: then it refuses, and is asked anew. */
+  async #askNode(settings: ServerSettingsAnswer, signal: AbortSignal): Promise<SaidNode> {
+    try {
+      return await this.#askPart(settings, signal);
+    } catch (error) {
+      if (!(error instanceof ProbeFault) || sqlState(error) !== NOT_IN_THIS_STATE || !this.#connection.isOpen) throw error;
+      await this.#compareClocks(signal);
+      return this.#askPart(settings, signal);
+    }
+  }
+
+  async #askPart(settings: ServerSettingsAnswer, signal: AbortSignal): Promise<SaidNode> {
+    const { clock, observation } = this.#options;
+    const kind = this.#recovering?.value === true ? "standby" : "primary";
+    const question = (kind === "standby" ? standbySql : primarySql)(this.#connection.major as number, settings.canary);
+    const sentMs = clock.wallMs();
+    const sentMonotonicMs = clock.monotonicMs();
+    const [row] = await this.#connection.ask(question, [observation.store], signal);
+    const receivedMonotonicMs = clock.monotonicMs();
+    const times = { sentMs, sentMonotonicMs, receivedMonotonicMs };
+    const said: SaidNode = kind === "standby" ? { kind, answer: readStandby(row), ...times } : { kind, answer: readPrimary(row), ...times };
+    this.#clocks.add({ sentWallMs: sentMs, sentMonotonicMs, receivedMonotonicMs, serverWallMs: said.answer.clockMs });
+    return said;
+  }
+
+  #primary(look: Look, answer: PrimaryAnswer, sentMonotonicMs: number) {
     const { observation, settings, sentMs, atMs } = look;
     if (observation.isPrimary(settings.systemIdentifier)) {
       this.#synchronous.forget();
@@ -178,10 +213,9 @@ export class PostgresqlProbe implements Probe {
     };
   }
 
-  #standby(look: Look, row: unknown) {
+  #standby(look: Look, answer: StandbyAnswer) {
     this.#synchronous.forget();
     this.#memory.forget();
-    const answer = readStandby(row);
     const standby = { ...look, answer };
     return {
       // The clock of a standby is not the one that commit times are by.
@@ -201,7 +235,7 @@ export class PostgresqlProbe implements Probe {
     return this.#lastCommit;
   }
 
-  async #compareClocks(signal: AbortSignal): Promise<{ serverMs: number; recovering: boolean }> {
+  async #compareClocks(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     // The login is no part of the round trip.
     if (!this.#connection.isOpen) await this.#connection.ask(CLOCK_SQL, [], signal);
@@ -210,10 +244,8 @@ export class PostgresqlProbe implements Probe {
     const [row] = await this.#connection.ask(CLOCK_SQL, [], signal);
     const receivedMonotonicMs = clock.monotonicMs();
     const answer = new Answer(row);
-    const serverMs = answer.number("clockMs");
-    const recovering = answer.flag("recovering");
-    this.#clocks.add({ sentWallMs, sentMonotonicMs, receivedMonotonicMs, serverWallMs: serverMs });
-    return { serverMs, recovering };
+    this.#clocks.add({ sentWallMs, sentMonotonicMs, receivedMonotonicMs, serverWallMs: answer.number("clockMs") });
+    this.#recovering = { value: answer.flag("recovering"), dueMs: receivedMonotonicMs + CLOCK_EVERY_MS };
   }
 
   async #seldomSettings(signal: AbortSignal): Promise<ServerSettingsAnswer> {

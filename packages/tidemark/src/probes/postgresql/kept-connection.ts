@@ -29,6 +29,7 @@ export class KeptConnection {
   readonly #settings: SessionSettings;
   #client: postgres.Sql | undefined;
   #socket: Socket | undefined;
+  #major: number | undefined;
   #closed = false;
 
   constructor(target: PostgresqlTarget, settings: SessionSettings) {
@@ -38,8 +39,11 @@ export class KeptConnection {
 
   /** The server's major version, as it said at the login; undefined before. */
   get major(): number | undefined {
-    const said = /^(\d+)/.exec(String(this.#client?.parameters["server_version"] ?? ""));
-    return said === null ? undefined : Number(said[1]);
+    if (this.#major === undefined) {
+      const said = /^(\d+)/.exec(String(this.#client?.parameters["server_version"] ?? ""));
+      this.#major = said === null ? undefined : Number(said[1]);
+    }
+    return this.#major;
   }
 
   /** Whether there is a session to ask on. */
@@ -78,6 +82,7 @@ export class KeptConnection {
   drop(): void {
     const client = this.#client;
     this.#client = undefined;
+    this.#major = undefined;
     // Without a last word to the server: it may not be listening.
     this.#socket?.destroy();
     this.#socket = undefined;

@@ -27,7 +27,7 @@ export interface Look {
   /** Wall time of the observer when the question left, and when the answer was there, milliseconds. */
   readonly sentMs: number;
   readonly atMs: number;
-  /** The server's own clock when it was asked, which was after `sentMs` of the turn's first question and before this one's. */
+  /** The server's own clock when it had the question: after `sentMs`, and before it looked. */
   readonly serverMs: number;
   /** The server's clock minus the observer's. */
   readonly clockOffset: Figure<number>;

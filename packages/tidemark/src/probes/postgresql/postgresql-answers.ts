@@ -51,6 +51,8 @@ export interface Archiver {
 }
 
 interface NodeAnswer {
+  /** The server's clock when it had the question, milliseconds. */
+  readonly clockMs: number;
   readonly slots: readonly Slot[];
   readonly canary?: CanaryBeat;
   readonly oldestTransactionMs: number;
@@ -175,6 +177,7 @@ export function readWalFolder(row: unknown): { readonly bytes: number; readonly 
 function readNode(answer: Answer): NodeAnswer {
   const beat = answer.optionalPart("canary");
   return {
+    clockMs: answer.number("clockMs"),
     slots: answer.list("slots").map(readSlot),
     oldestTransactionMs: answer.number("oldestTransactionMs"),
     ...(beat === undefined ? {} : { canary: { sequence: beat.whole("sequence"), writtenMs: beat.number("writtenMs") } }),

@@ -72,6 +72,11 @@ export function faultOf(error: unknown, password: Redacted<string> | undefined):
   );
 }
 
+/** What the server's error says it is; undefined where it was none of a server. */
+export function sqlState({ cause }: ProbeFault): string | undefined {
+  return cause instanceof Error && cause.name === "PostgresError" ? (cause as NodeJS.ErrnoException).code : undefined;
+}
+
 function withoutSecret(text: string, password: Redacted<string> | undefined): string {
   const secret = password?.reveal() ?? "";
   return secret === "" ? text : text.replaceAll(secret, "[redacted]");

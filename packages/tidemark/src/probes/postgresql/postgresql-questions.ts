@@ -1,7 +1,7 @@
 // What the probe asks. Every question is one statement, so that what it answers is of one moment; times are ages or the server's own clock,
 // never compared here with another machine's. Columns that came with a version are asked from that version on.
 
-/** Asked first, and alone: the shorter the round trip, the better the comparison of clocks. */
+/** Asked alone: the shorter the round trip, the better the comparison of clocks. It also says which of the questions below can be asked. */
 export const CLOCK_SQL = `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "clockMs", pg_is_in_recovery() AS recovering`;
 
 const ms = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::float8`;
@@ -24,13 +24,17 @@ function slots(major: number): string {
     FROM pg_replication_slots s)`;
 }
 
+/** The server's clock when it had the question, before it looked at anything else. */
+const CLOCK = `'clockMs', ${ms("statement_timestamp()")}`;
+
 /** Age of the oldest transaction, 0 without one. Sessions of other users are NULL to who may not see them: the probe says so then. */
 const OLDEST = `(SELECT coalesce(${ageMs("min(a.xact_start)")}, 0)
     FROM pg_stat_activity a WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid())`;
 
-/** A primary, every turn. */
+/** A primary, every turn. A standby refuses it. */
 export function primarySql(major: number, canary: boolean): string {
   return `SELECT json_build_object(
+  ${CLOCK},
   'flushLsn', pg_current_wal_flush_lsn()::text,
   'insertLsn', pg_current_wal_insert_lsn()::text,
   'timeline', ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::integer,
@@ -49,9 +53,10 @@ export function primarySql(major: number, canary: boolean): string {
 ) AS answer`;
 }
 
-/** A standby, every turn. */
+/** A standby, every turn. A primary refuses it. */
 export function standbySql(major: number, canary: boolean): string {
   return `SELECT json_build_object(
+  ${CLOCK},
   'receivedLsn', pg_last_wal_receive_lsn()::text,
   'replayedLsn', pg_last_wal_replay_lsn()::text,
   'replayedCommitMs', ${ms("pg_last_xact_replay_timestamp()")},

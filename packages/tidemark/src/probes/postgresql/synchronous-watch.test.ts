@@ -13,6 +13,7 @@ const replica = (pid: number, name: string, more: { flushed: number; syncState?:
 });
 
 const answer = (standbyNames: string, written: number, replicas: Replica[]): PrimaryAnswer => ({
+  clockMs: 0,
   flushLsn: BigInt(written) as Lsn,
   insertLsn: BigInt(written) as Lsn,
   timeline: 1 as Timeline,
