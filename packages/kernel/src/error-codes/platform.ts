@@ -32,6 +32,12 @@ export const platformErrors = {
     retry: "never",
     hint: "Start one with `tidemark up`, or name the right folder with --state-dir.",
   },
+  "TM-PLATFORM-CONTROL-AWAY": {
+    meaning: "Control does not answer, or does not know what it was asked for.",
+    normal: false,
+    retry: "later",
+    hint: "`tidemark status` says whether it runs; --config names the configuration with its address. A control of an older version does not know every command.",
+  },
   "TM-PLATFORM-NOT-DOWN": {
     meaning: "The roles did not all end in the time that was given.",
     normal: false,

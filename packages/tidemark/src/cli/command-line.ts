@@ -51,6 +51,30 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./status-command.ts")).statusCommand(context),
   },
   {
+    name: "alerts",
+    group: LOOK,
+    summary: "what somebody is needed for",
+    load: async (context) => (await import("./alerts-command.ts")).alertsCommand(context),
+  },
+  {
+    name: "silence",
+    group: LOOK,
+    summary: "tell nobody of some alerts, for a while",
+    load: async (context) => (await import("./silence-command.ts")).silenceCommand(context),
+  },
+  {
+    name: "forget-copy",
+    group: LOOK,
+    summary: "no longer miss a copy that was taken away",
+    load: async (context) => (await import("./forget-copy-command.ts")).forgetCopyCommand(context),
+  },
+  {
+    name: "budget",
+    group: LOOK,
+    summary: "how much of each error budget is left",
+    load: async (context) => (await import("./budget-command.ts")).budgetCommand(context),
+  },
+  {
     name: "logs",
     group: LOOK,
     summary: "what the roles say",

@@ -9,6 +9,9 @@ const RETRY_WORDS: Readonly<Record<Retry, string>> = {
   unknown: "It may have taken effect; repeat only what is idempotent.",
 };
 
+/** What is asked for does not run, cannot be reached, or runs already. */
+const UNAVAILABLE: ReadonlySet<string> = new Set(["TM-PLATFORM-NOT-UP", "TM-PLATFORM-ALREADY-UP", "TM-PLATFORM-CONTROL-AWAY"]);
+
 /** The most causes behind an error that are shown. */
 const CAUSES_SHOWN = 4;
 
@@ -42,7 +45,7 @@ export function printError(error: unknown, terminal: Terminal, env: NodeJS.Proce
 function exitCodeOf(error: unknown): number {
   if (!(error instanceof TidemarkError)) return EXIT.failed;
   if (error instanceof ConfigError || error.code.startsWith("TM-CONFIG-")) return EXIT.configuration;
-  if (error.code === "TM-PLATFORM-NOT-UP" || error.code === "TM-PLATFORM-ALREADY-UP") return EXIT.unavailable;
+  if (UNAVAILABLE.has(error.code)) return EXIT.unavailable;
   if (error.code === "TM-PLATFORM-ROLE-STOPPED") return EXIT.failStop;
   if (error.code === "TM-PLATFORM-ROLE-UNKNOWN") return EXIT.usage;
   return error.retry === "later" ? EXIT.temporary : EXIT.failed;

@@ -23,3 +23,8 @@ export function number(value: unknown): number | undefined {
 export function size(value: unknown): string {
   return typeof value === "number" ? formatSize(value) : UNKNOWN;
 }
+
+/** Empty where it is no list. */
+export function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

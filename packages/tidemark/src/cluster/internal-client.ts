@@ -10,7 +10,8 @@ import { formatAddress } from "../config/listen-address.ts";
 
 export interface InternalRequest {
   readonly path: string;
-  /** With a body it is a POST, without a GET. */
+  /** With a body it is a POST, without a GET, unless this says otherwise. */
+  readonly method?: "DELETE";
   readonly body?: unknown;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -44,7 +45,7 @@ export class InternalClient {
     if (request.signal?.aborted === true) onAbort();
     try {
       const response = await fetch(this.#origin + request.path, {
-        method: request.body === undefined ? "GET" : "POST",
+        method: request.method ?? (request.body === undefined ? "GET" : "POST"),
         headers: {
           authorization: `Bearer ${this.#token.reveal()}`,
           ...(request.body === undefined ? {} : { "content-type": "application/json" }),
