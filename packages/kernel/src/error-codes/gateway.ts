@@ -172,6 +172,12 @@ export const gatewayErrors = {
     retry: "never",
     hint: "Bind to 127.0.0.1, or configure gateway.tokens and gateway.tls.",
   },
+  "TM-GATEWAY-TLS": {
+    meaning: "The gateway cannot serve HTTPS with the certificate and key of gateway.tls.",
+    normal: false,
+    retry: "never",
+    hint: "Let `certFile` name the certificate chain and `keyFile` the private key that belongs to it, both PEM, readable for the gateway's user.",
+  },
   "TM-GATEWAY-PORT": {
     meaning: "The gateway cannot listen at its address.",
     normal: false,

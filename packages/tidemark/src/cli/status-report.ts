@@ -1,5 +1,8 @@
 // What `tidemark status` knows: the supervisor's run.json, and what control and the gateway say. Whatever cannot be
 // asked is unknown, never zero and never good (HONEST-NUMBER).
+import { readFile } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Config } from "../config/config.ts";
@@ -11,6 +14,14 @@ import { gatewayUrl } from "../platform/start-stack.ts";
 
 /** How long control and the gateway may take to answer. */
 const ANSWER_MS = 2_000;
+
+/** What Node says of a certificate that the trusted one does not vouch for. */
+const UNTRUSTED: ReadonlySet<string> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
 
 /** An answer, or why there is none. */
 export type Answer =
@@ -35,7 +46,7 @@ export async function collectStatus(config: Config): Promise<StatusReport> {
   const token = await readToken(config);
   const [control, gateway] = await Promise.all([
     ask(`http://${formatAddress(config.control)}/v1/status`, token),
-    ask(`${gatewayUrl(config)}/v1/status`, token),
+    ask(`${gatewayUrl(config)}/v1/status`, token, config.gateway.tls),
   ]);
   return {
     formatVersion: 1,
@@ -58,19 +69,45 @@ async function readToken(config: Config): Promise<string | undefined> {
   }
 }
 
-async function ask(url: string, token: string | undefined): Promise<Answer> {
+/** @param tls of HTTPS: what the other side was configured with. */
+async function ask(url: string, token: string | undefined, tls?: { readonly certFile: string }): Promise<Answer> {
   const limit = AbortSignal.timeout(ANSWER_MS);
   try {
-    const response = await fetch(url, { signal: limit, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
-    const value = (await response.json()) as Record<string, unknown>;
-    if (!response.ok)
-      return { known: false, why: `answered ${response.status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
+    const ca = tls === undefined ? undefined : await readFile(tls.certFile);
+    const { status, text } = await get(url, { token, ca, signal: limit });
+    const value = JSON.parse(text) as Record<string, unknown>;
+    if (status !== 200)
+      return { known: false, why: `answered ${status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
     return { known: true, value };
   } catch (error) {
     if (limit.aborted) return { known: false, why: `no answer within ${ANSWER_MS} ms` };
-    const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-    return { known: false, why: cause?.code === "ECONNREFUSED" ? "nobody listens there" : (cause?.message ?? (error as Error).message) };
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    if (code === "ECONNREFUSED") return { known: false, why: "nobody listens there" };
+    return { known: false, why: UNTRUSTED.has(code) ? "it serves another certificate than gateway.tls names" : message };
   }
+}
+
+/**
+ * Over HTTPS exactly the certificate of the configuration is trusted, whatever name stands in it: the gateway is asked
+ * at the address that it listens on, which is seldom that name. `fetch` cannot be told so.
+ */
+function get(
+  url: string,
+  options: { token: string | undefined; ca: Buffer | undefined; signal: AbortSignal },
+): Promise<{ status: number | undefined; text: string }> {
+  const { token, ca, signal } = options;
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const trust = ca === undefined ? {} : { ca, allowPartialTrustChain: true, checkServerIdentity: () => undefined };
+  const request = ca === undefined ? httpRequest : httpsRequest;
+  return new Promise((resolve, reject) => {
+    const call = request(url, { signal, headers, agent: false, ...trust }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      response.once("end", () => resolve({ status: response.statusCode, text })).once("error", reject);
+    });
+    call.once("error", reject);
+    call.end();
+  });
 }
 
 interface StoreInControl {

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import type { Clock } from "@tidemark/kernel/clock";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
@@ -29,7 +30,7 @@ const INTERNAL = "tidemark:internal";
 
 /**
  * Runs a gateway until the signal aborts; resolves when it has drained and the journal is closed. Rejects with what
- * keeps it from starting: the TM-JOURNAL-… codes of opening, those of {@link openGateway}, TM-GATEWAY-PORT.
+ * keeps it from starting: the TM-JOURNAL-… codes of opening, those of {@link openGateway}, TM-GATEWAY-TLS, TM-GATEWAY-PORT.
  */
 export async function runGatewayRole(role: GatewayRole): Promise<void> {
   const { config, clock, random, logger, signal } = role;
@@ -100,11 +101,21 @@ async function loadTokens(config: Config): Promise<LoadedToken[]> {
   return Promise.all([...configured, internal]);
 }
 
+/** Rejects with TM-GATEWAY-TLS where no handshake could succeed: a server would start with them all the same, or fail without a word of the files. */
 async function loadTls(config: Config): Promise<{ cert: Buffer; key: Buffer } | undefined> {
   const { tls } = config.gateway;
   if (tls === undefined) return undefined;
-  const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
-  return { cert, key };
+  const { certFile, keyFile } = tls;
+  try {
+    const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
+    createSecureContext({ cert, key });
+    return { cert, key };
+  } catch (cause) {
+    throw new TidemarkError("TM-GATEWAY-TLS", `could not use the certificate ${certFile} with the key ${keyFile}`, {
+      cause,
+      details: { certFile, keyFile },
+    });
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
