@@ -122,6 +122,37 @@ export const configErrors = {
     retry: "never",
     hint: "Paths are relative to the folder of tidemark.yaml; correct the path or make the file.",
   },
+  "TM-CONFIG-COPY-SOURCE": {
+    meaning: "A copy that is looked at has no source, or more than one.",
+    normal: false,
+    retry: "never",
+    hint: "Give each copy exactly one of postgresql, patroni, pgbackrest, barman, nats, objects, prometheus and command; a second source is a copy of its own.",
+  },
+  "TM-CONFIG-NO-COPY": {
+    meaning: "A service uses a store of which nothing that is looked at can be a copy, so that every exposure would be unknown.",
+    normal: false,
+    retry: "never",
+    hint: "Add what the store can be recovered from under its `copies`: its PostgreSQL servers, a repository of backups, objects.",
+  },
+  "TM-CONFIG-UNKNOWN-RULE": {
+    meaning: "Settings are given for a rule that does not exist.",
+    normal: false,
+    retry: "never",
+    hint: "docs/alerts.md lists the rules; correct the name.",
+  },
+  "TM-CONFIG-SECRET": {
+    meaning:
+      "A password, a token or an address with credentials stands in tidemark.yaml. Every role reads that file, and it is copied and kept in version control.",
+    normal: false,
+    retry: "never",
+    hint: "Put the secret into a file of mode 0600, name the file (passwordFile, bearerFile, urlFile, keyFile), and change the secret if the configuration was seen by others.",
+  },
+  "TM-CONFIG-OPEN-LINE": {
+    meaning: "A token, or what is told of weak places, would go to another machine over plain HTTP.",
+    normal: false,
+    retry: "never",
+    hint: "Use an https:// address, or a loopback address with a proxy or tunnel behind it.",
+  },
   "TM-CONFIG-PUBLIC": {
     meaning: "The gateway would listen on an address that other machines reach, without a token or without TLS.",
     normal: false,

@@ -10,10 +10,22 @@ import { didYouMean } from "./did-you-mean.ts";
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** What is wrong with one command; `path` is its place. */
-export function checkCommand(command: CommandFile, path: ConfigPath, stores: readonly string[]): Finding[] {
+/** What is wrong with one command; `path` is its place. `stores` are all that the file has, those undefined of which the form is wrong. */
+export function checkCommand(
+  command: CommandFile,
+  path: ConfigPath,
+  stores: ReadonlyMap<string, { readonly kind?: string } | undefined>,
+): Finding[] {
   const findings: Finding[] = [];
-  if (!stores.includes(command.store)) findings.push(unknownStore([...path, "store"], command.store, stores));
+  const written = [...stores].filter(([, store]) => store?.kind !== "observed").map(([name]) => name);
+  if (!stores.has(command.store)) findings.push(unknownStore([...path, "store"], command.store, written));
+  else if (!written.includes(command.store))
+    findings.push({
+      path: [...path, "store"],
+      code: "TM-CONFIG-UNKNOWN-STORE",
+      message: `the store "${command.store}" is run by somebody else: Tidemark looks at it and writes nothing to it`,
+      expected: "a store that Tidemark runs",
+    });
   const schemaFinding = checkArgumentSchema(command.schema, [...path, "schema"]);
   if (schemaFinding === undefined) findings.push(...checkKey(command, path), ...checkStatements(command, path));
   else findings.push(schemaFinding);
@@ -44,7 +56,8 @@ export function unknownStore(path: ConfigPath, name: string, stores: readonly st
     path,
     code: "TM-CONFIG-UNKNOWN-STORE",
     message: `there is no store "${name}"`,
-    expected: meant === undefined ? `one of ${stores.join(", ")}` : `did you mean "${meant}"?`,
+    expected:
+      meant === undefined ? `one of ${stores.join(", ") || "the stores that Tidemark runs (there are none)"}` : `did you mean "${meant}"?`,
   };
 }
 

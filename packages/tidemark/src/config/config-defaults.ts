@@ -1,22 +1,22 @@
 // From the file as written to the configuration as used: defaults, milliseconds, bytes, absolute paths.
 import { dirname, join, resolve } from "node:path";
-import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
+import type { FailureDomain } from "../objectives/failure-domain.ts";
 import type {
   Config,
   CommandConfig,
   GatewayConfig,
   JournalConfig,
   NodeConfig,
-  Objective,
   ServiceConfig,
   StoreConfig,
   SynchronousPolicy,
 } from "./config.ts";
-import { DEFAULT_SLO_TARGET } from "../slo/slo-target.ts";
-import { DEFAULT_MOST_PROOF_AGE_MS } from "../alerts/judgement-settings.ts";
-import type { AddressText, CommandFile, ConfigFile, GatewayFile, JournalFile, NodeFile, ServiceFile, StoreFile } from "./config-file.ts";
+import { completeAlerts, completeHistory } from "./alert-defaults.ts";
+import { managedStores } from "./config-file.ts";
+import type { AddressText, CommandFile, ConfigFile, GatewayFile, JournalFile, NodeFile, StoreFile } from "./config-file.ts";
 import { addressOf, domainAt, durationMs, pathOf, sizeBytes, THIS_MACHINE, type Places } from "./config-values.ts";
-import { DEFAULT_HISTORY, DEFAULT_RUNBOOKS, observeOwnStore } from "./observed-defaults.ts";
+import { completeObserved } from "./observed-defaults.ts";
+import { completeServices } from "./service-defaults.ts";
 import { completeVault, partialEveryMs } from "./vault-defaults.ts";
 
 const DEFAULT_GATEWAY = "127.0.0.1:7400";
@@ -31,16 +31,19 @@ export function completeConfig(written: ConfigFile, file: string, stateDir?: str
   const state = stateDir ?? resolve(folder, written.stateDir ?? ".tidemark");
   const places = { folder, state };
   const control = addressOf(written.control?.listen ?? DEFAULT_CONTROL);
+  const services = completeServices(written.services);
   return {
     version: 1,
     name: written.name,
     file,
     stateDir: state,
-    services: mapValues(written.services, completeService),
-    stores: mapValues(written.stores, (store, name) => completeStore(store, { name, services: written.services }, places)),
-    observed: mapValues(written.stores, observeOwnStore),
-    alerts: { receivers: [], rules: {}, runbooks: DEFAULT_RUNBOOKS },
-    history: DEFAULT_HISTORY,
+    services,
+    stores: Object.fromEntries(
+      managedStores(written.stores).map(([name, store]) => [name, completeStore(store, { name, services }, places)]),
+    ),
+    observed: mapValues(written.stores, (store) => completeObserved(store, places)),
+    alerts: completeAlerts(written.alerts ?? {}, places),
+    history: completeHistory(written.history ?? {}),
     journal: completeJournal(written.journal ?? {}, places),
     gateway: completeGateway(written.gateway ?? {}, places),
     control: { ...control, internalTokenFile: pathOf(written.control?.internalTokenFile, join("secrets", "internal.token"), places) },
@@ -50,22 +53,6 @@ export function completeConfig(written: ConfigFile, file: string, stateDir?: str
 
 function mapValues<From, To>(record: Readonly<Record<string, From>>, change: (value: From, name: string) => To): Record<string, To> {
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value, name)]));
-}
-
-function completeService(service: ServiceFile): ServiceConfig {
-  const objectives: Partial<Record<Scenario, Objective>> = {};
-  for (const [scenario, objective] of Object.entries(service.objectives)) {
-    objectives[scenario as Scenario] = { rpoMs: durationMs(objective.rpo, "0"), rtoMs: durationMs(objective.rto, "0") };
-  }
-  return {
-    ...(service.owner === undefined ? {} : { owner: service.owner }),
-    tier: service.tier,
-    ...(service.why === undefined ? {} : { why: service.why }),
-    stores: service.stores,
-    objectives,
-    target: DEFAULT_SLO_TARGET,
-    mostProofAgeMs: DEFAULT_MOST_PROOF_AGE_MS,
-  };
 }
 
 /** How many copies besides the primary can be waited for: the other nodes, and the vaults that may be synchronous. */
@@ -80,7 +67,7 @@ export function defaultRequired(store: StoreFile): number {
 
 function completeStore(
   store: StoreFile,
-  about: { readonly name: string; readonly services: ConfigFile["services"] },
+  about: { readonly name: string; readonly services: Readonly<Record<string, ServiceConfig>> },
   places: Places,
 ): StoreConfig {
   const { name, services } = about;
@@ -174,13 +161,15 @@ export function completeCommand(command: CommandFile): CommandConfig {
   };
 }
 
-/** Every address that something listens on, with its place in the file. The defaults count as well. */
+/** Every address that something listens on, with its place in the file. The defaults count as well; without a store to write to there is no gateway. */
 export function listeners(written: ConfigFile): { path: (string | number)[]; what: string; text: AddressText }[] {
+  const stores = managedStores(written.stores);
+  const gateway = { path: ["gateway", "listen"], what: "the gateway", text: written.gateway?.listen ?? DEFAULT_GATEWAY };
   const found: { path: (string | number)[]; what: string; text: AddressText }[] = [
-    { path: ["gateway", "listen"], what: "the gateway", text: written.gateway?.listen ?? DEFAULT_GATEWAY },
+    ...(stores.length === 0 ? [] : [gateway]),
     { path: ["control", "listen"], what: "control", text: written.control?.listen ?? DEFAULT_CONTROL },
   ];
-  for (const [store, { nodes, vaults }] of Object.entries(written.stores)) {
+  for (const [store, { nodes, vaults }] of stores) {
     for (const [node, { address, agent }] of Object.entries(nodes)) {
       found.push({ path: ["stores", store, "nodes", node, "address"], what: `PostgreSQL ${node}`, text: address });
       found.push({ path: ["stores", store, "nodes", node, "agent"], what: `the agent of ${node}`, text: agent });

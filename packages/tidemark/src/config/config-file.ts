@@ -1,5 +1,7 @@
 import type { FailureDomain, Scenario } from "../objectives/failure-domain.ts";
 import type { CommandConfig, ServiceConfig, TokenScope } from "./config.ts";
+import type { CanaryMode, BusinessConfig } from "./observed-config.ts";
+import type { AlertsFile, CopyFile, HistoryFile, ObservedStoreFile } from "./observed-file.ts";
 
 // tidemark.yaml as written, once it fits the schema: what is optional may be absent, durations and sizes are text.
 
@@ -15,21 +17,40 @@ export interface ConfigFile {
   readonly name: string;
   readonly stateDir?: string;
   readonly services: Readonly<Record<string, ServiceFile>>;
-  readonly stores: Readonly<Record<string, StoreFile>>;
+  readonly stores: Readonly<Record<string, StoreFile | ObservedStoreFile>>;
   readonly journal?: JournalFile;
   readonly gateway?: GatewayFile;
   readonly control?: { readonly listen?: AddressText; readonly internalTokenFile?: string };
+  readonly alerts?: AlertsFile;
+  readonly history?: HistoryFile;
   readonly commands?: Readonly<Record<string, CommandFile>>;
 }
 
-export interface ServiceFile {
-  readonly owner?: string;
+export interface ServiceFile extends DemandsFile {
   readonly tier: ServiceConfig["tier"];
-  readonly why?: string;
   readonly stores: readonly string[];
-  readonly objectives: Readonly<Partial<Record<Scenario, { readonly rpo: DurationText; readonly rto: DurationText }>>>;
+  readonly namespaces?: Readonly<Record<string, DemandsFile>>;
 }
 
+/** What a service may demand, and a namespace of it. */
+export interface DemandsFile {
+  readonly owner?: string;
+  readonly tier?: ServiceConfig["tier"];
+  readonly why?: string;
+  readonly stores?: readonly string[];
+  readonly objectives?: Readonly<Partial<Record<Scenario, ObjectiveFile>>>;
+  readonly business?: BusinessConfig;
+  readonly target?: number;
+  readonly mostProofAge?: DurationText;
+}
+
+/** What is absent is the tier's. */
+export interface ObjectiveFile {
+  readonly rpo?: DurationText;
+  readonly rto?: DurationText;
+}
+
+/** A store that Tidemark runs. */
 export interface StoreFile {
   readonly kind?: "postgresql";
   readonly database?: string;
@@ -43,6 +64,13 @@ export interface StoreFile {
   readonly failover?: { readonly suspectAfter?: DurationText; readonly lease?: DurationText; readonly probe?: DurationText };
   readonly acknowledge?: "journal" | "applied";
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  readonly copies?: Readonly<Record<string, CopyFile>>;
+  readonly canary?: CanaryMode;
+}
+
+/** The stores that Tidemark runs, with their names: all but those of `kind: observed`. */
+export function managedStores(stores: ConfigFile["stores"]): [string, StoreFile][] {
+  return Object.entries(stores).flatMap(([name, store]): [string, StoreFile][] => (store.kind === "observed" ? [] : [[name, store]]));
 }
 
 export interface NodeFile {

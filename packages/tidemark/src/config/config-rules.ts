@@ -1,13 +1,18 @@
 // What must hold beyond the form of the file: names that exist, ports that do not collide, objectives that can be kept.
 import { weakerThanObjectives } from "../gateway/durability-rule.ts";
-import { FAILURE_DOMAIN_KINDS, type Scenario } from "../objectives/failure-domain.ts";
+import { FAILURE_DOMAIN_KINDS } from "../objectives/failure-domain.ts";
+import { checkHistory, checkReceiver, checkRuleNames } from "./alert-rules.ts";
+import { checkCommand } from "./command-rules.ts";
 import type { Config } from "./config.ts";
-import { checkCommand, unknownStore } from "./command-rules.ts";
 import { defaultRequired, listeners, nodeDomain, otherCopies } from "./config-defaults.ts";
-import type { ConfigFile, ServiceFile, StoreFile } from "./config-file.ts";
+import { managedStores } from "./config-file.ts";
+import type { ConfigFile, StoreFile } from "./config-file.ts";
 import type { ConfigPath, Finding } from "./config-problem.ts";
 import { domainAt, durationMs, sizeBytes } from "./config-values.ts";
 import { collide, isLoopback, parseAddress } from "./listen-address.ts";
+import { checkCopies, checkCopy } from "./observed-rules.ts";
+import { servicePath } from "./service-defaults.ts";
+import { checkService } from "./service-rules.ts";
 import { checkArchivePlaces, checkVault } from "./vault-rules.ts";
 
 const MIB = 1_048_576;
@@ -52,18 +57,23 @@ export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
   if (isSound("journal")) findings.push(...checkJournal(file));
   if (isSound("gateway")) findings.push(...checkGateway(file));
   if (storesSound) findings.push(...checkNodeNames(file), ...checkArchivePlaces(file));
-  for (const [name, store] of entriesOf(file.stores)) if (isSound("stores", name)) findings.push(...checkStore(store, ["stores", name]));
-  const stores = entriesOf(file.stores).map(([name]) => name);
-  for (const [name, service] of entriesOf(file.services)) {
-    if (!isSound("services", name)) continue;
-    for (const [index, store] of service.stores.entries()) {
-      if (!stores.includes(store)) findings.push(unknownStore(["services", name, "stores", index], store, stores));
-    }
-    findings.push(...checkContradictions(service, name));
-    if (storesSound) findings.push(...checkPolicies(file, service, name));
+  for (const [name, store] of entriesOf(file.stores)) {
+    const path = ["stores", name];
+    for (const [copy, written] of entriesOf(store?.copies))
+      if (isSound(...path, "copies", copy)) findings.push(...checkCopy(written, [...path, "copies", copy]));
+    if (!isSound(...path)) continue;
+    if (store.kind !== "observed") findings.push(...checkStore(store, path));
+    findings.push(...checkCopies(store, path));
   }
+  const stores = new Map(entriesOf(file.stores).map(([name, store]) => [name, isSound("stores", name) ? store : undefined]));
+  for (const [name, service] of entriesOf(file.services))
+    if (isSound("services", name)) findings.push(...checkService(name, service, stores));
   for (const [name, command] of entriesOf(file.commands))
     if (isSound("commands", name)) findings.push(...checkCommand(command, ["commands", name], stores));
+  for (const [name, receiver] of entriesOf(file.alerts?.receivers))
+    if (isSound("alerts", "receivers", name)) findings.push(...checkReceiver(receiver, ["alerts", "receivers", name]));
+  if (isSound("alerts", "rules")) findings.push(...checkRuleNames(entriesOf(file.alerts?.rules).map(([rule]) => rule)));
+  if (file.history !== undefined && isSound("history")) findings.push(...checkHistory(file.history));
   return findings;
 }
 
@@ -106,7 +116,7 @@ function checkListeners(file: ConfigFile): Finding[] {
 function checkNodeNames(file: ConfigFile): Finding[] {
   const findings: Finding[] = [];
   const seen = new Map<string, { store: string; what: string }>();
-  for (const [store, { nodes, vaults = {} }] of Object.entries(file.stores)) {
+  for (const [store, { nodes, vaults = {} }] of managedStores(file.stores)) {
     const named = [
       ...Object.keys(nodes).map((name) => ({ key: "nodes", what: "node", name })),
       ...Object.keys(vaults).map((name) => ({ key: "vaults", what: "vault", name })),
@@ -261,57 +271,10 @@ function checkDomains(store: StoreFile, path: ConfigPath): Finding[] {
   return findings;
 }
 
-/** The scenarios from small to large: what the later takes away contains what the earlier takes. */
-const NESTED: readonly Scenario[] = ["process-loss", "node-loss", "zone-loss", "region-loss"];
-
-function checkContradictions(service: ServiceFile, name: string): Finding[] {
-  const findings: Finding[] = [];
-  const path = ["services", name, "objectives"];
-  const given = NESTED.filter((scenario) => service.objectives[scenario] !== undefined);
-  for (const [index, large] of given.entries()) {
-    for (const small of given.slice(0, index)) {
-      for (const figure of ["rpo", "rto"] as const) {
-        const ofLarge = durationMs(service.objectives[large]?.[figure], "0");
-        const ofSmall = durationMs(service.objectives[small]?.[figure], "0");
-        if (ofLarge < ofSmall) {
-          findings.push({
-            path: [...path, large, figure],
-            code: "TM-CONFIG-OBJECTIVE",
-            message: `${large} allows an ${figure} of ${ofLarge} ms, and ${small}, which it contains, allows ${ofSmall} ms`,
-            expected: `at least the ${figure} of ${small}, or a smaller one there`,
-          });
-        }
-      }
-    }
-  }
-  return findings;
-}
-
-/** A policy that bounds the loss must not allow more of it than the objectives that it serves. */
-function checkPolicies(file: ConfigFile, service: ServiceFile, name: string): Finding[] {
-  const findings: Finding[] = [];
-  for (const storeName of service.stores) {
-    const store = file.stores[storeName];
-    if (store === undefined || store.acknowledge !== "applied" || typeof store.policy !== "object") continue;
-    const boundMs = durationMs(store.policy.bounded, "0");
-    for (const scenario of NESTED) {
-      const objective = service.objectives[scenario];
-      if (objective === undefined || durationMs(objective.rpo, "0") >= boundMs) continue;
-      findings.push({
-        path: ["stores", storeName, "policy", "bounded"],
-        code: "TM-CONFIG-OBJECTIVE",
-        message: `the policy allows to lose ${boundMs} ms, service ${name} allows ${durationMs(objective.rpo, "0")} ms at ${scenario}`,
-        expected: "a bound within the objective, `never-lose`, or `acknowledge: journal`",
-      });
-    }
-  }
-  return findings;
-}
-
 /** Objectives that acknowledgements do not reach (R16), in a configuration that is fine otherwise. */
 export function checkDurability(config: Config): Finding[] {
   return weakerThanObjectives(config).map(({ service, scenario, message }) => ({
-    path: ["services", service, "objectives", scenario, "rpo"],
+    path: [...servicePath(service), "objectives", scenario, "rpo"],
     code: "TM-CONFIG-DURABILITY",
     message,
     expected:

@@ -139,7 +139,10 @@ function describe(value: unknown): string {
 
 function shorten(text: string): string {
   // Control characters would steer the terminal that shows the message.
-  const line = text.replaceAll(/\s+/g, " ").replaceAll(/\p{Cc}/gu, "\uFFFD");
+  const line = text
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/\p{Cc}/gu, "\uFFFD")
+    .replaceAll(/\/\/[^/\s]*@/g, "//…@");
   return line.length > 60 ? `${line.slice(0, 57)}…` : line;
 }
 

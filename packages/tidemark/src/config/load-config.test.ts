@@ -100,7 +100,7 @@ describe("the configuration", () => {
       "an unknown key that is like none",
       "name: small",
       "name: small\ncolour: blue",
-      '3:1 TM-CONFIG-UNKNOWN-KEY unknown key "colour" | one of version, name, stateDir, services, stores, journal, gateway, control, commands',
+      '3:1 TM-CONFIG-UNKNOWN-KEY unknown key "colour" | one of version, name, stateDir, services, stores, journal, gateway, control, alerts, history, commands',
     ],
     [
       "a missing key",

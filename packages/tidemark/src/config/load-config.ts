@@ -8,6 +8,7 @@ import type { ConfigFile } from "./config-file.ts";
 import { ConfigError, toPointer, type ConfigProblem, type Finding } from "./config-problem.ts";
 import { checkDurability, checkRules } from "./config-rules.ts";
 import { checkAgainstSchema } from "./config-schema.ts";
+import { checkSecrets } from "./secret-rules.ts";
 
 export interface ConfigOptions {
   /** Overrides `stateDir` of the file; relative to the working folder. */
@@ -35,8 +36,12 @@ export function checkConfig(text: string, file: string, options: ConfigOptions =
         code,
       })),
     };
+  const secrets = checkSecrets(document.value);
+  const secretAt = new Set(secrets.map(({ path }) => toPointer(path)));
+  // Of a place with a secret nothing else is said: it might repeat it.
   const bySchema = checkAgainstSchema(document.value);
-  const findings = [...bySchema, ...rulesAsFarAsSound(document.value, bySchema)];
+  const others = [...bySchema, ...rulesAsFarAsSound(document.value, bySchema)].filter(({ path }) => !secretAt.has(toPointer(path)));
+  const findings = [...secrets, ...others];
   if (findings.length > 0) return { problems: placed(findings, document, file) };
   const config = completeConfig(document.value as ConfigFile, file, options.stateDir === undefined ? undefined : resolve(options.stateDir));
   const tooWeak = checkDurability(config);

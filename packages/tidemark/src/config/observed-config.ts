@@ -10,7 +10,7 @@ export type CanaryMode = "write" | "positions" | "off";
 
 /** What is looked at of one store, one that Tidemark runs or another. */
 export interface ObservedConfig {
-  /** Of a store that Tidemark runs, its nodes, vaults and journal are looked at without standing here. */
+  /** Of a store that Tidemark runs, its nodes, vaults and journal are looked at without standing here; then none may be here. */
   readonly copies: readonly ObservedCopyConfig[];
   /** Default `write` for a store that Tidemark runs, else `positions`. */
   readonly canary: CanaryMode;
@@ -23,7 +23,7 @@ export interface ObservedCopyConfig {
   readonly domain: FailureDomain;
   /** Time between two looks, milliseconds. Default 1 s; of repositories, inventories and commands 1 min. */
   readonly periodMs: number;
-  /** Until when nobody can delete it, as somebody promises (object lock, a vault at another account): wall time, milliseconds. */
+  /** So long after it was written nobody can delete what lies there, as somebody promises (object lock): a duration, milliseconds. */
   readonly lockedForMs?: number;
   readonly source: ObservedSource;
 }

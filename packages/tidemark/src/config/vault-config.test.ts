@@ -204,7 +204,7 @@ describe("the configuration of vaults", () => {
       "credentials in an address",
       "region: eu-central-1 }",
       "region: eu-central-1, endpoint: 'https://key:secret@store' }",
-      '17:80 TM-CONFIG-VALUE "https://key:secret@store" does not fit here | a URL http://… or https://… without credentials',
+      "17:80 TM-CONFIG-SECRET an address with credentials stands in the configuration, which is no place for secrets | an address without credentials; a secret stands in a file of its own (`passwordFile`, `bearerFile`, `urlFile`)",
     ],
     [
       "two archives in one place",

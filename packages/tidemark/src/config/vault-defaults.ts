@@ -2,9 +2,9 @@
 import { join, resolve } from "node:path";
 import type { AwsCredentialOptions, ObjectStoreOptions } from "../object-stores/object-store-options.ts";
 import type { KeyOptions } from "../vault/sealing/key-options.ts";
-import type { ArchiveConfig, VaultConfig } from "./config.ts";
+import type { ArchiveConfig, ServiceConfig, VaultConfig } from "./config.ts";
 import { addressOf, domainAt, durationMs, pathOf, sizeBytes, type Places } from "./config-values.ts";
-import type { ArchiveFile, AwsCredentialsFile, ConfigFile, KeyFile, ObjectStoreFile, VaultFile } from "./config-file.ts";
+import type { ArchiveFile, AwsCredentialsFile, KeyFile, ObjectStoreFile, VaultFile } from "./config-file.ts";
 
 const PARTIAL_MOST_MS = 5_000;
 /** Below it the uploads would do little else than overtake each other. */
@@ -15,11 +15,11 @@ const ZSTD_LEVEL = 1;
  * The default time between two uploads of the growing segment: half the smallest RPO above 0 of the services on the store,
  * so that an upload has the other half; 500 ms to 5 s. An RPO of 0 is kept by synchronous copies, not by uploads.
  */
-export function partialEveryMs(services: ConfigFile["services"], store: string): number {
+export function partialEveryMs(services: Readonly<Record<string, ServiceConfig>>, store: string): number {
   const objectives = Object.values(services).flatMap((service) =>
     service.stores.includes(store) ? Object.values(service.objectives) : [],
   );
-  const bounds = objectives.map((objective) => durationMs(objective.rpo, "0")).filter((rpoMs) => rpoMs > 0);
+  const bounds = objectives.map(({ rpoMs }) => rpoMs).filter((rpoMs) => rpoMs > 0);
   return Math.max(PARTIAL_LEAST_MS, Math.min(PARTIAL_MOST_MS, ...bounds.map((rpoMs) => Math.floor(rpoMs / 2))));
 }
 
@@ -66,7 +66,8 @@ function completeArchive(
   };
 }
 
-function completeObjectStore(store: ObjectStoreFile, inState: string, places: Places): ObjectStoreOptions {
+/** `inState`: where a folder lies in the state folder when nothing is said. */
+export function completeObjectStore(store: ObjectStoreFile, inState: string, places: Places): ObjectStoreOptions {
   if (store.kind === "folder") return { kind: "folder", directory: pathOf(store.directory, inState, places) };
   const { credentials, endpoint, lock, prefix = "", serverSideEncryption: sse } = store;
   return {

@@ -1,6 +1,7 @@
 // What must hold of vaults beyond the form of the file.
 import { isAbsolute, join, normalize, relative } from "node:path";
 import { durationMs } from "./config-values.ts";
+import { managedStores } from "./config-file.ts";
 import type { ConfigFile, KeyFile, ObjectStoreFile, VaultFile } from "./config-file.ts";
 import type { ConfigPath, Finding } from "./config-problem.ts";
 
@@ -58,7 +59,7 @@ export function checkArchivePlaces(file: ConfigFile): Finding[] {
       });
   };
   const state = file.stateDir ?? ".tidemark";
-  for (const [store, { vaults = {} }] of Object.entries(file.stores)) {
+  for (const [store, { vaults = {} }] of managedStores(file.stores)) {
     for (const [name, vault] of Object.entries(vaults)) {
       const path = ["stores", store, "vaults", name];
       const folder = normalize(vault.directory ?? join(state, "vaults", `${store}-${name}`));

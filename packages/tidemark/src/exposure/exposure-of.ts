@@ -5,7 +5,7 @@
 // is no figure at all: either everything would be lost, which is certain, or nobody knows (HONEST-NUMBER).
 import type { Objective } from "../config/config.ts";
 import type { Scenario } from "../objectives/failure-domain.ts";
-import { SCENARIOS } from "../objectives/failure-domain.ts";
+import { GROWING_SCENARIOS, SCENARIOS } from "../objectives/failure-domain.ts";
 import type { Figure, StoreFacts } from "../probes/probe-result.ts";
 import { known, unknown } from "../probes/probe-result.ts";
 import type { ScenarioExposure } from "./exposure.ts";
@@ -39,9 +39,6 @@ const HOUR_MS = 3_600_000;
 
 /** Sentences of one exposure, at most; a last one says how many more there are. */
 const MOST_SENTENCES = 40;
-
-/** Scenarios from the one that takes least to the one that takes most: what is lost in one is lost in the next. */
-const GROWING: readonly Scenario[] = ["process-loss", "node-loss", "zone-loss", "region-loss"];
 
 /** Every service × scenario, also those without an objective, in the order of the input. */
 export function exposureOf(input: ExposureInput): ScenarioExposure[] {
@@ -167,9 +164,9 @@ function businessLoss(
 /** An accident that takes more may not cost less: the objective for what it contains then promises nothing. */
 function contradictions(scenario: Scenario, { objectives }: ServiceObjectives): string[] {
   const own = objectives[scenario];
-  const place = GROWING.indexOf(scenario);
+  const place = GROWING_SCENARIOS.indexOf(scenario);
   if (own === undefined || place < 0) return [];
-  return GROWING.slice(place + 1).flatMap((outer) => {
+  return GROWING_SCENARIOS.slice(place + 1).flatMap((outer) => {
     const theirs = objectives[outer];
     return theirs === undefined || theirs.rpoMs >= own.rpoMs
       ? []

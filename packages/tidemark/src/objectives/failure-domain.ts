@@ -14,6 +14,9 @@ export const SCENARIOS = ["process-loss", "node-loss", "zone-loss", "region-loss
 
 export type Scenario = (typeof SCENARIOS)[number];
 
+/** The scenarios of which each takes what the one before takes, and more: it cannot cost less. */
+export const GROWING_SCENARIOS: readonly Scenario[] = ["process-loss", "node-loss", "zone-loss", "region-loss"];
+
 /** The failure domain that a scenario takes away; `bad-write` takes none away, it spoils every copy at once. */
 export const SCENARIO_TAKES: Readonly<Record<Scenario, FailureDomainKind | undefined>> = {
   "process-loss": "process",

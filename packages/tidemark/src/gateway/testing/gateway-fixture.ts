@@ -5,7 +5,7 @@ import { Redacted } from "@tidemark/kernel/redacted";
 import type { FromApplier, ToApplier } from "../../applier/applier-link.ts";
 import type { AuditRecord } from "../../audit/audit-entry.ts";
 import type { CommandConfig, Config, StoreConfig } from "../../config/config.ts";
-import { DEFAULT_HISTORY } from "../../config/observed-defaults.ts";
+import { completeHistory } from "../../config/alert-defaults.ts";
 import type { Journal } from "../../journal/journal.ts";
 import { SimulatedJournal } from "../../journal/simulated/simulated-journal.ts";
 import { openGateway, type Gateway, type GatewayWorld } from "../gateway.ts";
@@ -75,7 +75,7 @@ export function testConfig(
     stores: { orders: ownStore, ledger: { ...ownStore, acknowledge: "applied" } },
     observed: {},
     alerts: { receivers: [], rules: {}, runbooks: "docs/runbooks" },
-    history: DEFAULT_HISTORY,
+    history: completeHistory({}),
     journal: {
       kind: "embedded",
       directory: `${stateDir}/journal`,
