@@ -8,6 +8,8 @@ export interface TamperingProxy extends AsyncDisposable {
   readonly serverBytes: number;
   /** Connections of clients that are open now. */
   readonly open: number;
+  /** Resolves once the byte after `afterBytes` has come, whatever was done then. */
+  readonly reached: Promise<void>;
 }
 
 /** What to do once `afterBytes` came from the server: flip one bit, close both sides, or pass nothing on any more. */
@@ -20,6 +22,8 @@ export async function startTamperingProxy(to: { host: string; port: number }, ta
   const sockets = new Set<Socket>();
   let serverBytes = 0;
   let open = 0;
+  let reach = (): void => undefined;
+  const reached = new Promise<void>((resolve) => (reach = resolve));
   const proxy = createServer((client) => {
     open++;
     client.once("close", () => open--);
@@ -36,6 +40,7 @@ export async function startTamperingProxy(to: { host: string; port: number }, ta
     server.on("data", (chunk: Buffer) => {
       const offset = tampering.afterBytes - serverBytes;
       serverBytes += chunk.length;
+      if (serverBytes > tampering.afterBytes) reach();
       if (tampering.how === "hold" && serverBytes > tampering.afterBytes) return;
       if (tampering.how !== "pass" && offset >= 0 && offset < chunk.length) {
         if (tampering.how === "cut") {
@@ -59,6 +64,7 @@ export async function startTamperingProxy(to: { host: string; port: number }, ta
     get open() {
       return open;
     },
+    reached,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => proxy.close(resolve));

@@ -63,6 +63,8 @@ export class CanaryProbe implements Probe {
       };
     } catch (error) {
       if (!(error instanceof ProbeFault)) throw error;
+      // The driver keeps how a statement's answer is described: read wrong once, it would be read wrong at every turn.
+      if (error.code === "TM-PROBE-GARBAGE") this.#connection.drop();
       return awayReading(this.#clock, error.code, hint(error));
     }
   }

@@ -107,8 +107,10 @@ export class PostgresqlProbe implements Probe {
       // The login may have other rights the next time, and the server other settings and another part.
       this.#settings = undefined;
       this.#recovering = undefined;
-      if (error instanceof ProbeFault) return awayReading(this.#options.clock, error.code, error.message);
-      throw error;
+      if (!(error instanceof ProbeFault)) throw error;
+      // The driver keeps how a statement's answer is described: read wrong once, it would be read wrong at every turn.
+      if (error.code === "TM-PROBE-GARBAGE") this.#connection.drop();
+      return awayReading(this.#options.clock, error.code, error.message);
     }
   }
 
