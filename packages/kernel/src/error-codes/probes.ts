@@ -18,7 +18,7 @@ export const probeErrors = {
     meaning: "The target of a probe refused the login, or what the probe asks for.",
     normal: false,
     retry: "later",
-    hint: "Check the user, its password and its grants; packages/tidemark/examples/postgresql-grants.sql is the smallest set that PostgreSQL needs.",
+    hint: "Check the user, its password and its grants; `tidemark grants` prints the smallest set that PostgreSQL needs.",
   },
   "TM-PROBE-VERSION": {
     meaning: "The target of a probe is of a version that the probe does not know how to read.",

@@ -45,6 +45,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./check-command.ts")).checkCommand(context),
   },
   {
+    name: "grants",
+    group: LOOK,
+    summary: "the SQL that lets Tidemark look at a PostgreSQL",
+    load: async (context) => (await import("./grants-command.ts")).grantsCommand(context),
+  },
+  {
     name: "status",
     group: LOOK,
     summary: "what runs, what may be lost, what is known",

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sleep } from "@tidemark/kernel/clock";
@@ -8,6 +7,7 @@ import { TEST_SETTINGS, startPrimary } from "@tidemark/postgres/testing/cluster-
 import { testMajors } from "@tidemark/postgres/testing/test-majors";
 import { CanaryProbe } from "../canary/canary-probe.ts";
 import { PostgresqlProbe } from "./postgresql-probe.ts";
+import { grantsScript } from "./postgresql/grants-script.ts";
 import { KeptConnection } from "./postgresql/kept-connection.ts";
 import { StoreObservation } from "./store-observation.ts";
 import { copy, look, lookUntil, soon, targetOf, valueOf } from "./testing/postgresql-looks.ts";
@@ -118,11 +118,9 @@ describe.each(testMajors().map((major) => ({ major })))("the probe of PostgreSQL
       expect(without.figures[name]).toMatchObject({ why: expect.stringMatching(/^pg_\w+ is not granted to tidemark_probe$/) as string });
     expect(without.details.settings.canary).toBe(false);
 
-    const script = await readFile(new URL("../../examples/postgresql-grants.sql", import.meta.url), "utf8");
-    // As psql would read it: its variable, and without its own commands.
-    const statements = script.replaceAll(':"user"', "tidemark_probe").replace(/^SELECT format.*\\gexec$/m, "");
-    await sql.unsafe(statements);
-    await sql.unsafe(statements);
+    const script = grantsScript({ role: "tidemark_probe", canary: true });
+    await sql.unsafe(script);
+    await sql.unsafe(script);
     const granted = watch(as);
     const canary = new CanaryProbe({ store: "orders", target: targetOf(server, as), clock: systemClock });
     expect(await canary.probe(soon())).toMatchObject({ ok: true, figures: { canary_sequence: { value: 1 } } });

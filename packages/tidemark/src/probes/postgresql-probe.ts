@@ -1,5 +1,5 @@
 // Looks at one PostgreSQL, primary or standby, whichever it is at the moment: over one kept connection, read-only, with the smallest
-// grants (examples/postgresql-grants.sql). What this user may not see is unknown, with the grant that is missing; it is never 0.
+// grants (postgresql/grants-script.ts). What this user may not see is unknown, with the grant that is missing; it is never 0.
 import type { Clock } from "@tidemark/kernel/clock";
 import { ClockComparison } from "../canary/clock-comparison.ts";
 import { awayReading } from "./away-reading.ts";

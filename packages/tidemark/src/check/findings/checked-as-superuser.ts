@@ -10,7 +10,7 @@ export const checkedAsSuperuser: FindingRule = {
     if (!self.superuser) return undefined;
     return {
       evidence: [`${self.user} is a superuser; pg_monitor is enough`],
-      fix: ["CREATE ROLE tidemark_check LOGIN PASSWORD '…' IN ROLE pg_monitor;"],
+      fix: ["tidemark grants | psql …  # a role with pg_monitor, and no more"],
     };
   },
 };
