@@ -82,6 +82,14 @@ function describeConfig(config: Config, { paint, columns }: Terminal): string[] 
       `    ${wrap(`acknowledged once ${store.acknowledge === "journal" ? "journalled" : "applied"}; ${store.required} more cop${store.required === 1 ? "y" : "ies"} per commit; ${store.policy.kind}`, columns - 4, "      ")}`,
     );
   }
+  for (const [name, { copies, canary }] of Object.entries(config.observed)) {
+    if (copies.length === 0) continue;
+    const looked = copies.map((copy) => `${copy.name} (${copy.source.kind})`).join(", ");
+    lines.push(`  ${config.stores[name] === undefined ? "store" : "copies of"} ${paint.strong(name)}`);
+    lines.push(`    ${wrap(`looked at: ${looked}; canary ${canary}`, columns - 4, "      ")}`);
+  }
+  const receivers = config.alerts.receivers.map(({ name }) => name);
+  if (receivers.length > 0) lines.push(`  ${wrap(`alerts go to ${receivers.join(", ")}`, columns - 2, "    ")}`);
   const commands = Object.keys(config.commands);
   if (commands.length > 0) lines.push(`  ${wrap(`commands: ${commands.join(", ")}`, columns - 2, "    ")}`);
   return lines;

@@ -45,7 +45,8 @@ async function showStatus(terminal: Terminal, options: StatusOptions): Promise<n
 
 /** 0 when everything that should run does and answers. */
 export function statusExitCode({ supervisor, run, control, gateway }: StatusReport): number {
-  if (!control.known && !gateway.known && supervisor.state !== "running") return EXIT.unavailable;
+  if (!control.known && gateway?.known !== true && supervisor.state !== "running") return EXIT.unavailable;
   const ready = supervisor.state === "running" && run?.roles.every((role) => role.state === "ready") === true;
-  return ready && control.known && gateway.known && gateway.value["accepting"] === true ? EXIT.ok : EXIT.failed;
+  const accepts = gateway === undefined || (gateway.known && gateway.value["accepting"] === true);
+  return ready && control.known && accepts ? EXIT.ok : EXIT.failed;
 }

@@ -8,6 +8,7 @@ import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Config } from "../config/config.ts";
 import { formatAddress } from "../config/listen-address.ts";
 import { isAlive } from "../platform/process-identity.ts";
+import { hasGateway } from "../platform/role-plan.ts";
 import { readRunFile, type RunFile } from "../platform/run-file.ts";
 import { readSecret } from "../platform/secret-files.ts";
 import { gatewayUrl } from "../platform/start-stack.ts";
@@ -37,7 +38,8 @@ export interface StatusReport {
   readonly supervisor: { readonly state: "running" | "absent" | "gone"; readonly pid?: number };
   readonly run?: RunFile;
   readonly control: Answer;
-  readonly gateway: Answer;
+  /** Absent: there is none, for every store is run by somebody else. */
+  readonly gateway?: Answer;
 }
 
 /** Asks everything at once. Rejects with TM-PLATFORM-RUN-FILE only: who does not answer is unknown. */
@@ -46,7 +48,7 @@ export async function collectStatus(config: Config): Promise<StatusReport> {
   const token = await readToken(config);
   const [control, gateway] = await Promise.all([
     ask(`http://${formatAddress(config.control)}/v1/status`, token),
-    ask(`${gatewayUrl(config)}/v1/status`, token, config.gateway.tls),
+    hasGateway(config) ? ask(`${gatewayUrl(config)}/v1/status`, token, config.gateway.tls) : undefined,
   ]);
   return {
     formatVersion: 1,
@@ -56,7 +58,7 @@ export async function collectStatus(config: Config): Promise<StatusReport> {
     supervisor: run === undefined ? { state: "absent" } : { state: isAlive(run.supervisor) ? "running" : "gone", pid: run.supervisor.pid },
     ...(run === undefined ? {} : { run }),
     control,
-    gateway,
+    ...(gateway === undefined ? {} : { gateway }),
   };
 }
 
@@ -125,6 +127,7 @@ interface StoreInGateway {
  */
 export function awaited(config: Config, { control, gateway }: StatusReport): string | undefined {
   if (!control.known) return `control: ${control.why}`;
+  if (gateway === undefined) return undefined;
   if (!gateway.known) return `the gateway: ${gateway.why}`;
   if (gateway.value["accepting"] !== true) return "the gateway: it does not accept writes yet";
   const inControl = (control.value["stores"] ?? {}) as Record<string, StoreInControl | undefined>;

@@ -218,6 +218,12 @@ describe("the status for people", () => {
     expect(show(odd, 80)).toContain("unknown");
   });
 
+  it("says that there is no gateway where every store is run by somebody else", () => {
+    const { gateway: _none, ...watching } = report;
+    expect(show(watching, 120)).toContain("none: every store is run by somebody else");
+    expect(statusExitCode(watching)).toBe(0);
+  });
+
   it("ends with 0 only when everything runs, answers and accepts", () => {
     expect(statusExitCode(report)).toBe(0);
     expect(statusExitCode({ ...report, gateway: { known: true, value: { accepting: false } } })).toBe(1);

@@ -141,6 +141,7 @@ function describeFailover(event: Facts): string {
 
 function describeGateway({ gateway, run }: StatusReport, layout: Layout): string[] {
   const { paint } = layout;
+  if (gateway === undefined) return [field("gateway", paint.dim("none: every store is run by somebody else, and looked at alone"), layout)];
   if (!gateway.known) return [unknownLine("gateway", gateway, layout)];
   const { accepting, draining, writes, deadLetters, incidents, stores, journal: journalValue } = gateway.value;
   const journal = facts(journalValue);

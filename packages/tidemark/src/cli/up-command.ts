@@ -8,9 +8,10 @@ import { TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import type { Config } from "../config/config.ts";
+import { formatAddress } from "../config/listen-address.ts";
 import { EXIT } from "../platform/exit-codes.ts";
 import { logPath } from "../platform/log-files.ts";
-import { selfCommand } from "../platform/role-plan.ts";
+import { hasGateway, selfCommand } from "../platform/role-plan.ts";
 import { readLivingRun } from "../platform/run-file.ts";
 import { gatewayUrl, startStack, type Stack } from "../platform/start-stack.ts";
 import type { RoleHappening } from "../platform/supervised-role.ts";
@@ -70,7 +71,12 @@ async function runInForeground(terminal: Terminal, place: Place, config: Config)
     onUp: (tookMs) => printUp(terminal, config, { tookMs, stopWith: "Ctrl-C" }),
     onStopping: () =>
       terminal.out(
-        wrap("stopping: the gateway drains, then PostgreSQL stops, then vaults and control (Ctrl-C again hurries)", terminal.columns),
+        wrap(
+          hasGateway(config)
+            ? "stopping: the gateway drains, then PostgreSQL stops, then vaults and control (Ctrl-C again hurries)"
+            : "stopping control (Ctrl-C again hurries)",
+          terminal.columns,
+        ),
       ),
     onHurry: () => terminal.out("hurrying"),
     onEnded: () => terminal.out(`${terminal.paint.good("✓")} everything has ended`),
@@ -260,9 +266,11 @@ function printWaiting({ out, paint, columns }: Terminal, what: string): void {
 
 function printUp({ out, paint }: Terminal, config: Config, facts: { tookMs: number; stopWith: string }): void {
   out(`${paint.good("✓")} everything is up after ${formatDuration(facts.tookMs)}`);
-  out(`  gateway  ${gatewayUrl(config)}`);
-  for (const token of config.gateway.tokens)
-    out(`  token    ${shown(token.file)}\n           ${paint.dim(`${token.name}: ${token.scopes.join(", ")}`)}`);
+  if (hasGateway(config)) {
+    out(`  gateway  ${gatewayUrl(config)}`);
+    for (const token of config.gateway.tokens)
+      out(`  token    ${shown(token.file)}\n           ${paint.dim(`${token.name}: ${token.scopes.join(", ")}`)}`);
+  } else out(`  control  http://${formatAddress(config.control)}`);
   out(`  look     tidemark status`);
   out(`  stop     ${facts.stopWith}`);
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { checkConfig } from "./load-config.ts";
 
-const EXAMPLE = readFileSync(new URL("../../examples/orders.yaml", import.meta.url), "utf8");
+const EXAMPLES = ["orders", "observed"].map((name) => readFileSync(new URL(`../../examples/${name}.yaml`, import.meta.url), "utf8"));
 const RUNS = 200;
 
 /** Whatever the text: an answer, never an exception, and every problem has a place in the file. */
@@ -48,6 +48,17 @@ const KEYS = [
   "process-loss",
   "pg1",
   "settings",
+  "kind",
+  "copies",
+  "postgresql",
+  "pgbackrest",
+  "objects",
+  "namespaces",
+  "business",
+  "alerts",
+  "receivers",
+  "rules",
+  "history",
 ];
 const PUNCTUATION = Array.from("{}[]:,-&*!|>'\"%@`# \n\tab1?~");
 const SCALARS: unknown[] = [
@@ -64,6 +75,8 @@ const SCALARS: unknown[] = [
   "/a",
   "never-lose",
   "object",
+  "observed",
+  "postgres://u:p@h/d",
   Number.NaN,
   Number.POSITIVE_INFINITY,
   "*x",
@@ -102,27 +115,29 @@ describe("checking a configuration", () => {
     );
   });
 
-  it("answers to the example with a piece cut out, doubled or replaced", () => {
+  it.each(EXAMPLES)("answers to an example with a piece cut out, doubled or replaced", (example) => {
     const piece = fc.tuple(
-      fc.nat(EXAMPLE.length),
+      fc.nat(example.length),
       fc.nat(60),
       fc.oneof(fc.constant(""), fc.string({ maxLength: 8 }), fc.constantFrom("{}", "[]", "null", "*x", ": ", "\n  ", "- ", "1")),
     );
     fc.assert(
       fc.property(fc.array(piece, { minLength: 1, maxLength: 4 }), (cuts) =>
-        answers(cuts.reduce((text, [at, length, put]) => text.slice(0, at) + put + text.slice(at + length), EXAMPLE)),
+        answers(cuts.reduce((text, [at, length, put]) => text.slice(0, at) + put + text.slice(at + length), example)),
       ),
       { numRuns: RUNS },
     );
   });
 
-  it("answers to the example with the value of any key replaced by any data", () => {
-    const lines = EXAMPLE.split("\n")
+  it.each(EXAMPLES)("answers to an example with the value of any key replaced by any data", (example) => {
+    const lines = example
+      .split("\n")
       .map((line, index) => ({ line, index }))
       .filter(({ line }) => /^\s*[\w-]+:/.test(line));
     fc.assert(
       fc.property(fc.constantFrom(...lines), anything, ({ line, index }, data) => {
-        const text = EXAMPLE.split("\n")
+        const text = example
+          .split("\n")
           .with(index, `${line.slice(0, line.indexOf(":"))}: ${JSON.stringify(data) ?? "~"}`)
           .join("\n");
         answers(text);

@@ -342,6 +342,29 @@ describe("a service", () => {
     ).toMatchObject({ amount: { known: false } });
   });
 
+  it("counts its loss in revenue as well, by the lost units where it is known what one earns, and never from what is not known", () => {
+    const inMoney = (business: object, facts = first): unknown =>
+      exposed("node-loss", [facts], { business: { unit: "orders", revenue: { currency: "EUR", perHour: 24_000 }, ...business } }).business;
+    const slow = store([primary(), copy({ ...pg2, recoveryPoint: behind(36_000) })]);
+    expect(inMoney({ perHour: 1_200 }, slow)).toMatchObject({
+      amount: { value: 12 },
+      revenue: { currency: "EUR", amount: { value: 240 } },
+    });
+    expect(inMoney({ perHour: 1_200, perTransaction: 3 })).toMatchObject({ amount: { value: 6 }, revenue: { amount: { value: 120 } } });
+    expect(inMoney({ perTransaction: 3 }, slow)).toMatchObject({ revenue: { amount: { value: 240 } } });
+    expect(inMoney({ perHour: 1_200 }, store([primary(), pg2]))).toMatchObject({ amount: { value: 0 }, revenue: { amount: { value: 0 } } });
+    const dark = store([primary(), copy({ ...pg2, recoveryPoint: never, missingTransactions: never })]);
+    expect(inMoney({ perHour: 1_200 }, dark)).toMatchObject({ amount: { known: false }, revenue: { amount: { known: false } } });
+    expect(inMoney({ perTransaction: 3 }, dark)).toMatchObject({ revenue: { amount: { known: false } } });
+    expect(inMoney({ perHour: 1_200, revenue: undefined as never })).not.toHaveProperty("revenue");
+  });
+
+  it("rounds up what is a part, and not what binary fractions make of a whole", () => {
+    const thirty = store([primary(), copy({ ...pg2, recoveryPoint: behind(1_000), missingTransactions: measured(30) })]);
+    const { business } = exposed("node-loss", [thirty], { business: { unit: "orders", perTransaction: 0.1 } });
+    expect(business?.amount).toMatchObject({ value: 3 });
+  });
+
   it("is told when an objective is stricter for an accident that takes more", () => {
     const objectives = { "node-loss": { rpoMs: 60_000, rtoMs: 1 }, "region-loss": { rpoMs: 0, rtoMs: 1 } };
     expect(exposed("node-loss", [first], { objectives }).notCovered.join()).toContain("contradict each other: region-loss");

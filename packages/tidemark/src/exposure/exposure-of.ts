@@ -4,6 +4,7 @@
 // named in `notCovered`, so that every figure is what is certain to be left, within its error bound. Where no copy counts there
 // is no figure at all: either everything would be lost, which is certain, or nobody knows (HONEST-NUMBER).
 import type { Objective } from "../config/config.ts";
+import type { BusinessConfig } from "../config/observed-config.ts";
 import type { Scenario } from "../objectives/failure-domain.ts";
 import { GROWING_SCENARIOS, SCENARIOS } from "../objectives/failure-domain.ts";
 import type { Figure, StoreFacts } from "../probes/probe-result.ts";
@@ -25,14 +26,7 @@ export interface ExposureInput {
 export interface ServiceObjectives {
   readonly stores: readonly string[];
   readonly objectives: Readonly<Partial<Record<Scenario, Objective>>>;
-  readonly business?: BusinessUnit;
-}
-
-/** What a loss is counted in, such as orders: so many in an hour, or so many in a transaction. */
-export interface BusinessUnit {
-  readonly unit: string;
-  readonly perHour?: number;
-  readonly perTransaction?: number;
+  readonly business?: BusinessConfig;
 }
 
 const HOUR_MS = 3_600_000;
@@ -147,18 +141,41 @@ function oldestPoint(stores: readonly StoreExposure[], exposureMs: Figure<number
   return oldest?.recoveryPoint ?? unknown("the service has no store", exposureMs.atMs);
 }
 
-function businessLoss(
-  business: BusinessUnit,
-  of: { exposureMs: Figure<number>; transactions: Figure<number>; nowMs: number },
-): NonNullable<ScenarioExposure["business"]> {
-  const { unit, perHour, perTransaction } = business;
+interface Loss {
+  readonly exposureMs: Figure<number>;
+  readonly transactions: Figure<number>;
+  readonly nowMs: number;
+}
+
+/** In the service's unit and, where somebody said what an hour earns, in its currency: both rounded up at the very end. */
+function businessLoss(business: BusinessConfig, loss: Loss): NonNullable<ScenarioExposure["business"]> {
+  const { unit, revenue } = business;
+  const units = unitsLost(business, loss);
+  const whole = (figure: Figure<number>): Figure<number> => mapFigure(figure, roundedUp);
+  if (revenue === undefined) return { unit, amount: whole(units) };
+  return { unit, amount: whole(units), revenue: { currency: revenue.currency, amount: whole(revenueLost(business, units, loss)) } };
+}
+
+/** 30 times 0.1 is 3, and not the 4 that binary fractions would make of it. */
+function roundedUp(value: number): number {
+  return Math.ceil(Number(value.toPrecision(12)));
+}
+
+function unitsLost({ unit, perHour, perTransaction }: BusinessConfig, loss: Loss): Figure<number> {
   // What was counted goes before what was reckoned from time.
-  if (perTransaction !== undefined && (of.transactions.known || perHour === undefined))
-    return { unit, amount: mapFigure(of.transactions, (count) => Math.ceil(count * perTransaction)) };
-  if (perHour !== undefined) return { unit, amount: mapFigure(of.exposureMs, (ms) => Math.ceil((ms * perHour) / HOUR_MS)) };
+  if (perTransaction !== undefined && (loss.transactions.known || perHour === undefined))
+    return mapFigure(loss.transactions, (count) => count * perTransaction);
+  if (perHour !== undefined) return mapFigure(loss.exposureMs, (ms) => (ms * perHour) / HOUR_MS);
   // Nothing lost is nothing in any unit.
-  const none = of.exposureMs.known && of.exposureMs.value === 0;
-  return { unit, amount: none ? of.exposureMs : unknown(`nobody said how many ${unit} there are in an hour`, of.nowMs) };
+  const none = loss.exposureMs.known && loss.exposureMs.value === 0;
+  return none ? loss.exposureMs : unknown(`nobody said how many ${unit} there are in an hour`, loss.nowMs);
+}
+
+/** Of the lost units where it is known what one earns, so that both figures say the same; else of the time. */
+function revenueLost({ perHour, revenue }: BusinessConfig, units: Figure<number>, loss: Loss): Figure<number> {
+  const earned = revenue?.perHour ?? 0;
+  if (perHour !== undefined) return mapFigure(units, (count) => (count * earned) / perHour);
+  return mapFigure(loss.exposureMs, (ms) => (ms * earned) / HOUR_MS);
 }
 
 /** An accident that takes more may not cost less: the objective for what it contains then promises nothing. */

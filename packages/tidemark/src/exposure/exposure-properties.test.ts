@@ -87,7 +87,13 @@ function exposures(stores: readonly StoreFacts[]): ScenarioExposure[] {
   const named = stores.map((one, index) => ({ ...one, store: `s${index}` }));
   return exposureOf({
     nowMs: NOW_MS,
-    services: { orders: { stores: named.map((one) => one.store), objectives, business: { unit: "orders", perHour: 3_600 } } },
+    services: {
+      orders: {
+        stores: named.map((one) => one.store),
+        objectives,
+        business: { unit: "orders", perHour: 3_600, revenue: { currency: "EUR", perHour: 36_000 } },
+      },
+    },
     stores: new Map(named.map((one) => [one.store, one])),
   });
 }
@@ -158,7 +164,12 @@ describe("exposure, whatever is found", () => {
           if (found.exposureMs.known && found.exposureMs.value === 0)
             expect(found.recoveryPoint).toMatchObject({ known: true, value: { complete: true } });
           if (!found.exposureMs.known) {
-            expect([found.recoveryPoint.known, found.bytes.known, found.business?.amount.known]).toEqual([false, false, false]);
+            expect([
+              found.recoveryPoint.known,
+              found.bytes.known,
+              found.business?.amount.known,
+              found.business?.revenue?.amount.known,
+            ]).toEqual([false, false, false, false]);
             expect(found.judgement).not.toBe("within");
           }
           for (const figureOf of [found.exposureMs, found.bytes, found.transactions, found.recoveryTimeMs, found.provenExposureMs]) {

@@ -24,8 +24,16 @@ const facts = [
 const exposures = exposureOf({
   nowMs: NOW_MS,
   services: {
-    orders: { stores: ["db"], objectives: { "node-loss": { rpoMs: 0, rtoMs: 1 } }, business: { unit: "orders", perHour: 100 } },
-    dark: { stores: ["dark-db"], objectives: { "node-loss": { rpoMs: 0, rtoMs: 1 } }, business: { unit: "orders", perHour: 100 } },
+    orders: {
+      stores: ["db"],
+      objectives: { "node-loss": { rpoMs: 0, rtoMs: 1 } },
+      business: { unit: "orders", perHour: 100, revenue: { currency: "EUR", perHour: 1_000 } },
+    },
+    dark: {
+      stores: ["dark-db"],
+      objectives: { "node-loss": { rpoMs: 0, rtoMs: 1 } },
+      business: { unit: "orders", perHour: 100, revenue: { currency: "EUR", perHour: 1_000 } },
+    },
   },
   stores: new Map(facts.map((one) => [one.store, one])),
 });
@@ -74,7 +82,15 @@ describe("exposure over HTTP", () => {
     const { body } = await get("/v1/exposure?service=dark&scenario=node-loss");
     expect(body.exposures).toHaveLength(1);
     const [one] = body.exposures;
-    for (const figure of [one?.exposureMs, one?.bytes, one?.transactions, one?.recoveryPoint, one?.recoveryTimeMs, one?.business?.amount])
+    for (const figure of [
+      one?.exposureMs,
+      one?.bytes,
+      one?.transactions,
+      one?.recoveryPoint,
+      one?.recoveryTimeMs,
+      one?.business?.amount,
+      one?.business?.revenue?.amount,
+    ])
       expect(Object.keys(figure ?? {}).sort()).toEqual(["known", "sinceMs", "why"]);
     expect(one?.judgement).toBe("unknown");
   });

@@ -67,7 +67,19 @@ const EXPOSURE = {
     exposureMs: { ...FIGURE, description: "Milliseconds of acknowledged writes that would be lost now; 0 only when nothing is missing." },
     bytes: FIGURE,
     transactions: FIGURE,
-    business: { type: "object", required: ["unit", "amount"], properties: { unit: TEXT, amount: FIGURE } },
+    business: {
+      type: "object",
+      required: ["unit", "amount"],
+      properties: {
+        unit: TEXT,
+        amount: FIGURE,
+        revenue: {
+          type: "object",
+          required: ["currency", "amount"],
+          properties: { currency: { ...TEXT, description: "ISO 4217." }, amount: FIGURE },
+        },
+      },
+    },
     uses: {
       type: "array",
       items: {

@@ -16,7 +16,12 @@ export interface ScenarioExposure {
   readonly bytes: Figure<number>;
   readonly transactions: Figure<number>;
   /** In the service's own unit, such as orders, rounded up; absent where none is configured. */
-  readonly business?: { readonly unit: string; readonly amount: Figure<number> };
+  readonly business?: {
+    readonly unit: string;
+    readonly amount: Figure<number>;
+    /** What that many would have earned, in whole units of the currency, rounded up; absent where nobody said what an hour earns. */
+    readonly revenue?: { readonly currency: string; readonly amount: Figure<number> };
+  };
   /** What it would be recovered from, per store. */
   readonly uses: readonly UsedCopy[];
   /** The same from copies alone that were recovered from before, milliseconds (PROVEN-OR-NOT). Absent: `exposureMs` is that. */

@@ -76,6 +76,13 @@ const entries = {
     source: `${EXPOSURE}, from the unit in tidemark.yaml`,
     labels: [...scenario, "unit"],
   },
+  tidemark_exposure_revenue: {
+    type: "gauge",
+    unit: "units",
+    help: "What would be lost now in revenue of the service.",
+    source: `${EXPOSURE}, from the revenue in tidemark.yaml`,
+    labels: [...scenario, "currency"],
+  },
   tidemark_exposure_recovery_point_timestamp_seconds: {
     type: "gauge",
     unit: "seconds",

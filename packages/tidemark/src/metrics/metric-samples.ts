@@ -28,8 +28,12 @@ export function exposureSamples(exposures: readonly ScenarioExposure[]): MetricS
     put("tidemark_exposure_lost_everything", one.lost === undefined ? 0 : 1);
     put("tidemark_exposure_bytes", valueOf(one.bytes));
     put("tidemark_exposure_transactions", valueOf(one.transactions));
-    if (one.business !== undefined)
-      putter(samples, { ...labels, unit: one.business.unit })("tidemark_exposure_business_units", valueOf(one.business.amount));
+    if (one.business !== undefined) {
+      const { unit, amount, revenue } = one.business;
+      putter(samples, { ...labels, unit })("tidemark_exposure_business_units", valueOf(amount));
+      if (revenue !== undefined)
+        putter(samples, { ...labels, currency: revenue.currency })("tidemark_exposure_revenue", valueOf(revenue.amount));
+    }
     put("tidemark_exposure_recovery_point_timestamp_seconds", one.recoveryPoint.known ? one.recoveryPoint.value.commitMs / MS : undefined);
     put("tidemark_exposure_recovery_seconds", inSeconds(one.recoveryTimeMs));
     put("tidemark_objective_rpo_seconds", one.objective === undefined ? undefined : one.objective.rpoMs / MS);

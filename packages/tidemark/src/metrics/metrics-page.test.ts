@@ -31,7 +31,11 @@ function samplesOf(copies: readonly ReturnType<typeof copy>[]): MetricSample[] {
   const exposures = exposureOf({
     nowMs: NOW_MS,
     services: {
-      orders: { stores: ["db"], objectives: { "node-loss": { rpoMs: 0, rtoMs: 60_000 } }, business: { unit: "orders", perHour: 3_600 } },
+      orders: {
+        stores: ["db"],
+        objectives: { "node-loss": { rpoMs: 0, rtoMs: 60_000 } },
+        business: { unit: "orders", perHour: 3_600, revenue: { currency: "EUR", perHour: 7_200 } },
+      },
     },
     stores: new Map([["db", facts]]),
   });
@@ -74,6 +78,7 @@ describe("the metrics of exposure", () => {
     expect(line(text, 'tidemark_copy_proof_age_seconds{store="db",copy="base"')).toMatch(/ 5$/);
     expect(text).toContain('tidemark_wal_backlog_bytes{store="db",target="postgresql pg1",consumer="archiver"} 16');
     expect(text).toContain('tidemark_exposure_business_units{service="orders",scenario="node-loss",unit="orders"} 3');
+    expect(text).toContain('tidemark_exposure_revenue{service="orders",scenario="node-loss",currency="EUR"} 5');
   });
 
   it("have no sample for what is not known, and say that it is not known", async () => {
@@ -83,6 +88,7 @@ describe("the metrics of exposure", () => {
     expect(line(text, "tidemark_exposure_seconds{")).toBeUndefined();
     expect(line(text, "tidemark_exposure_bytes{")).toBeUndefined();
     expect(line(text, "tidemark_exposure_business_units{")).toBeUndefined();
+    expect(line(text, "tidemark_exposure_revenue{")).toBeUndefined();
     expect(line(text, "tidemark_exposure_known{")).toBe('tidemark_exposure_known{service="orders",scenario="process-loss"} 0');
     expect(text.split("\n").filter((one) => one.includes('copy="pg2"'))).toEqual([
       'tidemark_copy_known{store="db",copy="pg2",kind="standby"} 0',

@@ -5,6 +5,7 @@ import { postgresProcesses } from "@tidemark/postgres/process-table";
 import type { Config } from "../config/config.ts";
 import { formatAddress, type ListenAddress } from "../config/listen-address.ts";
 import { withRealDataDirs } from "./data-place.ts";
+import { hasGateway } from "./role-plan.ts";
 
 /**
  * Rejects with TM-PLATFORM-PORT-IN-USE when something else listens where a role or a PostgreSQL of this machine should,
@@ -23,7 +24,7 @@ export async function checkPorts(config: Config): Promise<void> {
     { role: "control", address: config.control },
     ...agents,
     ...vaults,
-    { role: "gateway", address: config.gateway },
+    ...(hasGateway(config) ? [{ role: "gateway", address: config.gateway }] : []),
   ]) {
     if (await isTaken(address)) taken.push(`${formatAddress(address)} (${role})`);
   }

@@ -37,6 +37,18 @@ describe("the plan of a machine's roles", () => {
     ]);
   });
 
+  it("is control alone where every store is run by somebody else", () => {
+    const observed = `version: 1
+name: watch
+services:
+  shop: { tier: high, stores: [shop] }
+stores:
+  shop: { kind: observed, copies: { db1: { postgresql: { address: "db1:5432", user: monitor } } } }
+`;
+    const found = checkConfig(observed, "/shop/tidemark.yaml");
+    expect("config" in found && planRoles(found.config).map(({ name }) => name)).toEqual(["control"]);
+  });
+
   it("stops PostgreSQL while the vaults still receive, and control last", () => {
     const stages = Map.groupBy(plans, (plan) => plan.stopStage);
     const order = [...stages.keys()].toSorted((a, b) => a - b).map((stage) => stages.get(stage)?.map(({ name }) => name));

@@ -32,11 +32,24 @@ const AGENT_STOP_MS = 60_000;
 const VAULT_STOP_MS = 30_000;
 const CONTROL_STOP_MS = 10_000;
 
-/** The roles of a configuration on this machine. */
+/** Whether there is anything to write to: stores that somebody else runs are looked at alone. */
+export function hasGateway(config: Config): boolean {
+  return Object.keys(config.stores).length > 0;
+}
+
+/** The roles of a configuration on this machine; control alone where every store is run by somebody else. */
 export function planRoles(config: Config): RolePlan[] {
   const common = ["--config", config.file, "--state-dir", config.stateDir];
   const agents = Object.values(config.stores).flatMap((store) => store.nodes);
   const vaults = Object.entries(config.stores).flatMap(([store, { vaults: own }]) => own.map((vault) => ({ store, vault })));
+  const gateway: RolePlan = {
+    name: "gateway",
+    kind: "gateway",
+    address: formatAddress(config.gateway),
+    command: selfCommand(["gateway", ...common]),
+    stopStage: 0,
+    stopLimitMs: GATEWAY_STOP_MS,
+  };
   return [
     {
       name: "control",
@@ -64,14 +77,7 @@ export function planRoles(config: Config): RolePlan[] {
       stopStage: 2,
       stopLimitMs: VAULT_STOP_MS,
     })),
-    {
-      name: "gateway",
-      kind: "gateway",
-      address: formatAddress(config.gateway),
-      command: selfCommand(["gateway", ...common]),
-      stopStage: 0,
-      stopLimitMs: GATEWAY_STOP_MS,
-    },
+    ...(hasGateway(config) ? [gateway] : []),
   ];
 }
 

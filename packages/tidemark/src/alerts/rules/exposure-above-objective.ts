@@ -1,5 +1,6 @@
 // The promise is broken now: if the scenario happened this second, more would be lost than the objective allows.
 import { formatDuration } from "@tidemark/kernel/duration";
+import type { ScenarioExposure } from "../../exposure/exposure.ts";
 import type { ScenarioRule } from "./rule.ts";
 import { CLEAR, UNKNOWN } from "./rule.ts";
 
@@ -32,8 +33,19 @@ export const exposureAboveObjective: ScenarioRule = {
         method: figure.method,
         measuredAtMs: figure.atMs,
         uses: uses === "" ? "no copy" : uses,
-        ...(exposure.business?.amount.known === true ? { business: `${exposure.business.amount.value} ${exposure.business.unit}` } : {}),
+        ...businessOf(exposure),
       },
     };
   },
 };
+
+/** What is lost in the service's unit and in its currency, as far as it is known. */
+function businessOf({ business }: ScenarioExposure): { business?: string } {
+  if (business === undefined) return {};
+  const { unit, amount, revenue } = business;
+  const words = [
+    ...(amount.known ? [`${amount.value} ${unit}`] : []),
+    ...(revenue?.amount.known === true ? [`${revenue.amount.value} ${revenue.currency}`] : []),
+  ];
+  return words.length === 0 ? {} : { business: words.join(", ") };
+}
