@@ -8,11 +8,14 @@ export const SUPERUSER = "tidemark_admin";
 /** Receives WAL and takes base backups. */
 export const REPLICATION_USER = "tidemark_replication";
 
+/** Looks at the servers, and writes the canary: it may read what monitoring needs, and write that one table. */
+export const OBSERVER_USER = "tidemark_observer";
+
 /** The password of `role` in `store`. Deterministic: replacing the internal token needs the roles' passwords to be changed too. */
 export function derivedPassword(
   token: Redacted<string>,
   store: string,
-  role: typeof SUPERUSER | typeof REPLICATION_USER,
+  role: typeof SUPERUSER | typeof REPLICATION_USER | typeof OBSERVER_USER,
 ): Redacted<string> {
   return new Redacted(createHmac("sha256", token.reveal()).update(`tidemark role password\0${store}\0${role}`).digest("base64url"));
 }

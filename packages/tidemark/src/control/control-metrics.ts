@@ -1,15 +1,13 @@
-import type { OpenMetricsContentType } from "prom-client";
 import { Gauge, Registry } from "prom-client";
 import type { StoreReport } from "./cluster-status.ts";
 
-/** Control's metrics in the OpenMetrics text form, made from the reports at each scrape: they cannot disagree with the status. */
+/** Control's own metrics, made from the reports at each scrape: they cannot disagree with the status. */
 export class ControlMetrics {
-  readonly #registry = new Registry<OpenMetricsContentType>();
+  readonly #registry = new Registry();
   readonly #reports: () => readonly StoreReport[];
 
   constructor(reports: () => readonly StoreReport[]) {
     this.#reports = reports;
-    this.#registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
     this.#gauge("tidemark_cluster_epoch", "Epoch of the store's record.", ["store"], (gauge, report) => {
       if (report.record !== undefined) gauge.set({ store: report.store }, report.record.epoch);
     });
@@ -40,10 +38,6 @@ export class ControlMetrics {
         if (report.lastFailover?.totalMs !== undefined) gauge.set({ store: report.store }, report.lastFailover.totalMs / 1_000);
       },
     );
-  }
-
-  get contentType(): string {
-    return this.#registry.contentType;
   }
 
   text(): Promise<string> {

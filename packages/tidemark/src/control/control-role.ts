@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "@tidemark/kernel/clock";
+import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Random } from "@tidemark/kernel/random";
 import type { Redacted } from "@tidemark/kernel/redacted";
@@ -10,10 +11,13 @@ import { InternalClient } from "../cluster/internal-client.ts";
 import { roleServer } from "../cluster/role-server.ts";
 import { SqliteLeaseStore } from "../cluster/sqlite-lease-store.ts";
 import type { Config, StoreConfig } from "../config/config.ts";
-import { readOrCreateSecret } from "../platform/secret-files.ts";
+import { WriteLifeSampler } from "../metrics/write-life-sampler.ts";
+import type { ObservedSecond } from "../observer/observer.ts";
+import { readOrCreateSecret, readSecret } from "../platform/secret-files.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import type { StoreReport } from "./cluster-status.ts";
 import { reportStore } from "./cluster-status.ts";
+import { addMeasurementRoutes, metricsOf, openMeasurement } from "./control-measurement.ts";
 import { ControlMetrics } from "./control-metrics.ts";
 import { CONTROL_OPEN_PATHS, addControlRoutes } from "./control-server.ts";
 import { Coordinator } from "./coordinator.ts";
@@ -115,15 +119,29 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
   };
   const names = Object.keys(config.stores);
   const startedMs = clock.monotonicMs();
+  const measurement = openMeasurement({
+    config,
+    token,
+    folder,
+    registry,
+    audit,
+    readSecret: secretIn,
+    environment: process.env,
+    clock,
+    random,
+    logger: logger.child({ part: "measurement" }),
+  });
+  const writeLives = new WriteLifeSampler(random, { expected: () => [] });
   const gateway = new InternalClient({ address: config.gateway, token, clock, away: "TM-CLUSTER-AGENT-AWAY" });
   const server = roleServer({ token, logger, open: CONTROL_OPEN_PATHS });
+  await addMeasurementRoutes(server, measurement, { nowMs: () => clock.wallMs(), writeLives: () => writeLives.lives() });
   addLeaseStoreRoutes(server, leaseStore);
   addControlRoutes(server, {
     routes,
     registry,
     coordinators,
     nodes: new Map(Object.entries(config.stores).map(([name, store]) => [name, new Set(votersOf(store))])),
-    metrics: new ControlMetrics(() => names.map(report)),
+    metrics: metricsOf(new ControlMetrics(() => names.map(report)), measurement),
     report,
     status: async () => ({
       name: config.name,
@@ -134,6 +152,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
         leaseStore: "embedded: a declared single point",
       },
       stores: Object.fromEntries(names.map((name) => [name, report(name)])),
+      measured: { ...measurement.status(), ...measuredNow(measurement.known()) },
       gateway: await askGateway(gateway),
     }),
     accept: async (storeName, acceptance) => {
@@ -147,13 +166,24 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
   await server.listen({ host: config.control.host, port: config.control.port });
   try {
     options.onReady?.();
-    await Promise.all([...coordinators.values()].map((coordinator) => coordinator.run(signal)));
+    await Promise.all([...[...coordinators.values()].map((coordinator) => coordinator.run(signal)), measurement.run(signal)]);
     broken.signal.throwIfAborted();
   } finally {
     routes.close();
     await server.close();
     leaseStore.close();
   }
+}
+
+async function secretIn(file: string): Promise<Redacted<string>> {
+  const secret = await readSecret(file);
+  if (secret === undefined) throw new TidemarkError("TM-PLATFORM-SECRET", `there is no secret in ${file}`);
+  return secret;
+}
+
+/** What people ask for first: the exposures that somebody demanded something of. The rest is at /v1/exposure. */
+function measuredNow({ atMs, exposures }: ObservedSecond): object {
+  return { atMs, exposures: exposures.filter(({ objective }) => objective !== undefined) };
 }
 
 /** Everybody who can promise and vote. */

@@ -6,7 +6,6 @@ import type { AgentStatus } from "../cluster/agent-status.ts";
 import { objectOf, textOf, wholeNumberOf } from "../cluster/role-server.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import type { StoreReport } from "./cluster-status.ts";
-import type { ControlMetrics } from "./control-metrics.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { abortOnClose } from "./lease-store-routes.ts";
 import type { RouteBoard } from "./route-board.ts";
@@ -23,7 +22,7 @@ export interface ControlParts {
   readonly coordinators: ReadonlyMap<string, Coordinator>;
   /** Names of the nodes by store. */
   readonly nodes: ReadonlyMap<string, ReadonlySet<string>>;
-  readonly metrics: ControlMetrics;
+  readonly metrics: { readonly contentType: string; readonly text: () => Promise<string> };
   readonly report: (store: string) => StoreReport;
   readonly status: () => Promise<unknown>;
   readonly accept: (store: string, acceptance: { by: string; reason: string; primaryIsDown: boolean }) => Promise<void>;

@@ -4,6 +4,7 @@ import type { ScenarioExposure } from "../exposure/exposure.ts";
 import type { HistoryState } from "../history/history.ts";
 import type { Scenario } from "../objectives/failure-domain.ts";
 import type { CopyKind, Figure, StoreFacts } from "../probes/probe-result.ts";
+import { sliceQuality } from "../slo/time-slice.ts";
 import { isMetricName, METRICS, type MetricName } from "./metric-catalogue.ts";
 
 export interface MetricSample {
@@ -36,6 +37,8 @@ export function exposureSamples(exposures: readonly ScenarioExposure[]): MetricS
     }
     put("tidemark_exposure_recovery_point_timestamp_seconds", one.recoveryPoint.known ? one.recoveryPoint.value.commitMs / MS : undefined);
     put("tidemark_exposure_recovery_seconds", inSeconds(one.recoveryTimeMs));
+    const quality = sliceQuality(one);
+    put("tidemark_objective_met", quality === undefined || quality === "unknown" ? undefined : Number(quality === "good"));
     put("tidemark_objective_rpo_seconds", one.objective === undefined ? undefined : one.objective.rpoMs / MS);
     put("tidemark_objective_rto_seconds", one.objective === undefined ? undefined : one.objective.rtoMs / MS);
   }
@@ -123,6 +126,24 @@ export function figureSamples(of: { store: string; target: string }, figures: Re
     const labels = Object.fromEntries([...own.matchAll(/([a-z_]+)="([^"]*)"/g)].map(([, label = "", value = ""]) => [label, value]));
     putter(samples, { ...labels, ...of })(name, valueOf(figure));
   }
+  return samples;
+}
+
+/** How a target was looked at last. */
+export interface LookFigures {
+  readonly store: string;
+  readonly target: string;
+  readonly turn: { readonly reading: { readonly ok: boolean }; readonly tookMs: number };
+  /** Looks that failed. */
+  readonly failed: number;
+}
+
+export function probeSamples({ store, target, turn, failed }: LookFigures): MetricSample[] {
+  const samples: MetricSample[] = [];
+  const put = putter(samples, { store, target });
+  put("tidemark_probe_up", turn.reading.ok ? 1 : 0);
+  put("tidemark_probe_seconds", turn.tookMs / MS);
+  put("tidemark_probe_failures_total", failed);
   return samples;
 }
 

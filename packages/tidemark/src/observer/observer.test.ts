@@ -126,7 +126,7 @@ describe("the observer", () => {
 
   it("says unknown, and no number, before the first look and when its targets have been away for long", async () => {
     const { clock, probe, seconds, observer, stop, done } = observing();
-    expect(nodeLoss(observer.last)?.exposureMs).toEqual(unknown("orders was not looked at yet", START_MS));
+    expect(nodeLoss(observer.known())?.exposureMs).toEqual(unknown("orders was not looked at yet", START_MS));
     probe.reading = (atMs) => reading(atMs, atMs);
     await clock.advance(3_000);
     probe.reading = undefined;

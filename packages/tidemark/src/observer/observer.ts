@@ -36,6 +36,8 @@ export interface ObserverOptions {
 const SECOND_MS = 1_000;
 /** Seconds are looked at so long after they began, milliseconds: a timer that comes early must not count one twice. */
 const AFTER_MS = 20;
+/** A second that is older is not what is known now, milliseconds. */
+const STALE_AFTER_MS = 2_500;
 
 export class Observer implements Service {
   readonly name = "observer";
@@ -49,9 +51,13 @@ export class Observer implements Service {
     this.#last = this.#look(new Map());
   }
 
-  /** The newest second; before the first one everything in it is unknown. */
-  get last(): ObservedSecond {
-    return this.#last;
+  /** What is known now: the newest second or, where none was looked at lately, what is left of the last one. Before the first one everything is unknown. */
+  known(): ObservedSecond {
+    const { services, clock } = this.#options;
+    const atMs = clock.wallMs();
+    if (Math.abs(atMs - this.#last.atMs) <= STALE_AFTER_MS) return this.#last;
+    const { stores } = this.#last;
+    return { atMs, exposures: exposureOf({ nowMs: atMs, services, stores: new Map(stores.map((facts) => [facts.store, facts])) }), stores };
   }
 
   /** The newest look at each target that was looked at since the start. */

@@ -32,7 +32,7 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
       name: "pg1",
       domain: { zone: "a" },
       target: targetOf(pair.primary),
-      knownCopies: { [TEST_STANDBY]: { name: "pg2", domain: { zone: "b" } } },
+      copyKnownAs: (name) => (name === TEST_STANDBY ? { name: "pg2", domain: { zone: "b" } } : undefined),
     });
     standby = new PostgresqlProbe({ ...shared, name: "pg2", domain: { zone: "b" }, target: targetOf(pair.standby) });
     canary = new CanaryProbe({ store: "orders", target: targetOf(pair.primary), clock: systemClock });
@@ -181,7 +181,7 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
       name: "pg1",
       domain: {},
       target: targetOf(pair.primary),
-      knownCopies: { [TEST_STANDBY]: { name: "pg2" } },
+      copyKnownAs: (name) => (name === TEST_STANDBY ? { name: "pg2" } : undefined),
     });
     const offStandby = new PostgresqlProbe({ ...shared, name: "pg2", domain: {}, target: targetOf(pair.standby) });
     await canary.probe(soon());

@@ -120,7 +120,7 @@ export class PostgresqlProbe implements Probe {
   }
 
   async #look(signal: AbortSignal): Promise<PostgresqlReading> {
-    const { clock, name, domain, knownCopies, observation } = this.#options;
+    const { clock, name, domain, copyKnownAs, observation } = this.#options;
     const beganMs = clock.monotonicMs();
     if (!this.#connection.isOpen || this.#recovering === undefined || this.#recovering.dueMs <= beganMs) await this.#compareClocks(signal);
     const settings = await this.#seldomSettings(signal);
@@ -129,7 +129,7 @@ export class PostgresqlProbe implements Probe {
     const said = await this.#askNode(settings, signal);
     const { sentMs, sentMonotonicMs } = said;
     const look: Look = {
-      node: { name, domain, ...(knownCopies === undefined ? {} : { knownCopies }) },
+      node: { name, domain, ...(copyKnownAs === undefined ? {} : { copyKnownAs }) },
       observation,
       settings,
       sentMs,

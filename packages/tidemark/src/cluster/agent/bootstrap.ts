@@ -12,6 +12,7 @@ import type { LeaseEntry, LeaseStore } from "../lease-store.ts";
 import { CLOSED_SET } from "../quorum.ts";
 import { REPLICATION_USER, derivedPassword } from "../store-secrets.ts";
 import { drop } from "./node-database.ts";
+import { ensureObserver } from "./observer-role.ts";
 import type { PostgresNode } from "./postgres-node.ts";
 
 /** Makes everything and writes the record of epoch 1. Rejects with TM-CLUSTER-BOOTSTRAP, or TM-CLUSTER-CONFLICT when another node was faster. */
@@ -21,6 +22,7 @@ export async function bootstrap(node: PostgresNode, store: LeaseStore, password:
     await node.startPrimary(CLOSED_SET);
     await makeRoles(node, password);
     await fillDatabase(node, password);
+    await ensureObserver(node);
   } catch (cause) {
     throw new TidemarkError("TM-CLUSTER-BOOTSTRAP", `could not make the first node of ${node.world.storeName}`, { cause });
   }

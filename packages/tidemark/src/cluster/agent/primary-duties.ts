@@ -10,6 +10,7 @@ import type { MemberView } from "../synchronous-policy.ts";
 import { nextStep } from "../synchronous-policy.ts";
 import type { NodeFacts } from "./node-database.ts";
 import { identityPrefix } from "./node-file.ts";
+import { ensureObserver } from "./observer-role.ts";
 import type { PostgresNode } from "./postgres-node.ts";
 import { finish, writeReignRow } from "./promotion.ts";
 import type { RecordWatch, Seen } from "../record-watch.ts";
@@ -38,6 +39,8 @@ export class PrimaryDuties {
   readonly #lease: ReignLease;
   readonly #warn: (warning: string) => void;
   #openEpoch: Epoch | undefined;
+  /** The reign in which the observer's role was seen to. */
+  #observedEpoch: Epoch | undefined;
   #clearedMs = -Infinity;
   #startedMs: number;
   readonly #streamedMs = new Map<string, number>();
@@ -130,6 +133,16 @@ export class PrimaryDuties {
     const kept = new Set([...here, ...record.sets.flatMap((set) => set.members.map((member) => member.identity))]);
     await this.#node.dropSlots(kept, here.map(identityPrefix));
     await this.#auditRoles();
+    this.#keepObserver();
+  }
+
+  /** Once a reign, beside everything else: a server that does not answer must not hold the duties up, and a fault is no reason to do less. */
+  #keepObserver(): void {
+    if (this.#observedEpoch === this.#openEpoch) return;
+    this.#observedEpoch = this.#openEpoch;
+    ensureObserver(this.#node).catch((error: unknown) => {
+      this.#node.world.logger.warn({ err: error }, "the observer's role could not be made: what would be lost here is not measured");
+    });
   }
 
   /** A role or database that sets synchronous_commit weaker acknowledges by itself (trap 19). Said once for each. */

@@ -12,6 +12,7 @@ import { freePort, testFolder } from "@tidemark/postgres/testing/cluster-fixture
 import { postgresProcesses } from "@tidemark/postgres/process-table";
 import postgres from "postgres";
 import type { Config, StoreConfig, SynchronousPolicy } from "../../config/config.ts";
+import { HISTORY_DEFAULTS } from "../../history/history-options.ts";
 import type { StoreReport } from "../../control/cluster-status.ts";
 import type { AgentStatus } from "../agent-status.ts";
 import type { PrimaryRoute } from "../cluster-record.ts";
@@ -26,6 +27,8 @@ export interface StackOptions {
   /** How many vaults; called vault1 and so on. Default none. */
   readonly vaults?: number;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Services, and who is told of alerts; with them control measures, and writes the canary. Default: nothing is looked at. */
+  readonly measured?: Pick<Config, "services" | "alerts">;
 }
 
 export class ClusterStack {
@@ -81,6 +84,10 @@ export class ClusterStack {
       file: join(folder, "tidemark.yaml"),
       stateDir: join(folder, "state"),
       services: {},
+      observed: {},
+      alerts: { receivers: [], rules: {}, runbooks: "docs/runbooks" },
+      history: HISTORY_DEFAULTS,
+      ...(options.measured === undefined ? {} : { ...options.measured, observed: { [STORE]: { copies: [], canary: "write" } } }),
       stores: { [STORE]: store },
       journal: {},
       gateway: { host: "127.0.0.1", port: ports[1] ?? 0 },

@@ -16,8 +16,8 @@ export interface WatchedNode {
   /** As a copy of its store. */
   readonly name: string;
   readonly domain: FailureDomain;
-  /** By application_name. */
-  readonly knownCopies?: Readonly<Record<string, KnownCopy>>;
+  /** What is known of the copy that streams under an application_name; of `archive`, what archive_command writes to. */
+  readonly copyKnownAs?: (applicationName: string) => KnownCopy | undefined;
 }
 
 export interface Look {

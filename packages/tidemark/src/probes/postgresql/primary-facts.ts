@@ -95,7 +95,7 @@ export function formerPrimary(look: Look, answer: PrimaryAnswer): CopyFacts {
 
 function replicaCopy(look: PrimaryLook, replica: Replica): CopyFacts {
   const { node, answer, atMs, standings } = look;
-  const expected = replica.name === undefined ? undefined : node.knownCopies?.[replica.name];
+  const expected = replica.name === undefined ? undefined : node.copyKnownAs?.(replica.name);
   const hides = notGrantedTo(look.settings, "pg_read_all_stats");
   const standing = standings.get(replica.pid);
   const receives = replica.replayLsn === undefined;
@@ -188,7 +188,7 @@ function archiveCopy(look: PrimaryLook): CopyFacts | undefined {
   const { lastWal } = answer.archiver;
   const mode = settings.settings["archive_mode"];
   if (mode === "off" && lastWal === undefined) return undefined;
-  const expected = node.knownCopies?.["archive"];
+  const expected = node.copyKnownAs?.("archive");
   const segmentBytes = Number(settings.settings["wal_segment_size"] ?? DEFAULT_SEGMENT_BYTES);
   const segment = lastWal === undefined ? undefined : parseSegmentName(lastWal, segmentBytes);
   const shared = {

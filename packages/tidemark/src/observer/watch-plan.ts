@@ -1,0 +1,49 @@
+// From the configuration to what is looked at: every store that Tidemark runs, and every one that it is told of.
+import type { Redacted } from "@tidemark/kernel/redacted";
+import type { Config } from "../config/config.ts";
+import type { ObservedConfig } from "../config/observed-config.ts";
+import type { CopyFacts } from "../probes/probe-result.ts";
+import { StoreObservation } from "../probes/store-observation.ts";
+import { FollowingCanary } from "./following-canary.ts";
+import { watchObservedCopy } from "./observed-copy-watch.ts";
+import { watchOwnStore } from "./own-store-watch.ts";
+import type { ProbeWorld } from "./probe-world.ts";
+import type { StoreWatch } from "./watched-store.ts";
+
+export interface WatchPlanOptions {
+  readonly config: Pick<Config, "stores" | "observed" | "gateway" | "journal">;
+  /** The internal token. */
+  readonly token: Redacted<string>;
+  readonly world: ProbeWorld;
+  /** The last proofs of recoveries from a store's copies, by the copy's name. */
+  readonly proofs?: (store: string) => ReadonlyMap<string, NonNullable<CopyFacts["proof"]>>;
+}
+
+/** New probes for everything that the configuration names, for one run of an observer. */
+export function watchesOf(options: WatchPlanOptions): StoreWatch[] {
+  return Object.entries(options.config.observed).map(([store, observed]) => watchOf(store, observed, options));
+}
+
+function watchOf(store: string, observed: ObservedConfig, { config, token, world, proofs }: WatchPlanOptions): StoreWatch {
+  const observation = new StoreObservation(store);
+  const run = config.stores[store];
+  const own = run === undefined ? undefined : watchOwnStore({ config, store: run, observation, token, world });
+  const others = observed.copies.map((copy) => watchObservedCopy(copy, { store, observation, world }));
+  const servers = new Map(own?.servers);
+  for (const [index, { server }] of others.entries()) {
+    const name = observed.copies[index]?.name;
+    if (server !== undefined && name !== undefined) servers.set(name, server);
+  }
+  const canary = observed.canary === "write" ? new FollowingCanary({ store, servers, clock: world.clock }) : undefined;
+  return {
+    store,
+    probes: [
+      ...(own?.probes ?? []).map((probe) => ({ probe })),
+      ...others.map(({ probe, pace }) => ({ probe, pace })),
+      ...(canary === undefined ? [] : [{ probe: canary }]),
+    ],
+    expected: [...(own?.expected ?? []), ...others.flatMap(({ expected }) => expected)],
+    ...(proofs === undefined ? {} : { proofs: () => proofs(store) }),
+    ...(canary === undefined ? {} : { onFacts: (facts) => canary.follow(facts) }),
+  };
+}
