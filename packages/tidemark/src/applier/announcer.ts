@@ -1,7 +1,7 @@
 import type { Epoch, Sequence, Timeline } from "@tidemark/kernel/brands";
 import { formatLsn } from "@tidemark/kernel/lsn";
 import type { ApplierState } from "./applier-link.ts";
-import type { CommitFacts } from "./database.ts";
+import type { CommitFacts, StreamingCopy } from "./database.ts";
 import type { GatewayLink } from "./gateway-link.ts";
 import type { PartitionLane } from "./partition-lane.ts";
 
@@ -62,6 +62,11 @@ export class Announcer {
 
   incident(sequence: string, code: string, message: string): void {
     this.#link.send({ type: "incident", store: this.#store, sequence, code, message });
+  }
+
+  copies(timeline: Timeline, copies: readonly StreamingCopy[]): void {
+    const flushed = copies.map((copy) => ({ name: copy.name, flushed: formatLsn(copy.flushed) }));
+    this.#link.send({ type: "copies", store: this.#store, timeline, copies: flushed });
   }
 
   trimSafe(upTo: Sequence): void {

@@ -22,6 +22,8 @@ export type ToApplier =
   | { readonly type: "verdict-recorded"; readonly request: number; readonly sequence: string }
   /** An operator lets the applier go on with a restored database (R17), but for these sequences (already journalled as discarded). */
   | { readonly type: "reapply"; readonly except: readonly string[]; readonly by: string; readonly reason: string }
+  /** Say now what the primary's receivers have flushed: answered by `copies`, or by nothing while there is no connection. */
+  | { readonly type: "look-at-copies" }
   /** The acceptance side has paused or resumed applying (used by benchmarks and game days). */
   | { readonly type: "pause"; readonly paused: boolean }
   /** Finish the transaction in hand and end. */
@@ -75,5 +77,12 @@ export type FromApplier =
     }
   /** A write that stood in the database came out otherwise when it was applied again (R13): an incident, counted as lost. */
   | { readonly type: "incident"; readonly store: string; readonly sequence: string; readonly code: string; readonly message: string }
+  /** What receivers of the primary's WAL have flushed of `timeline`, by the names of their connections: as it says itself. */
+  | {
+      readonly type: "copies";
+      readonly store: string;
+      readonly timeline: number;
+      readonly copies: readonly { readonly name: string; readonly flushed: string }[];
+    }
   /** Everything up to here, over all partitions, has reached the demanded copies (R11). */
   | { readonly type: "trim-safe"; readonly store: string; readonly upTo: string };

@@ -283,6 +283,9 @@ export class Applier implements Service {
         this.#paused = message.paused;
         this.#run?.pause(message.paused);
         return;
+      case "look-at-copies":
+        this.#run?.lookAtCopies();
+        return;
       case "reapply":
         this.#options.logger.warn(
           { by: message.by, reason: message.reason, except: message.except.length },

@@ -32,6 +32,8 @@ export class ApplyRun implements RunControl {
   readonly #ending = new AbortController();
   #end: RunEnd | undefined;
   #paused = false;
+  /** The positions are read: the barrier's session is free for questions between barriers. */
+  #started = false;
   #healingFrom = 0n;
 
   /** @param sessions at least two; the first is the barrier's, the others apply. */
@@ -57,6 +59,7 @@ export class ApplyRun implements RunControl {
     try {
       const feed = await this.#guarded(() => this.#start());
       if (feed !== undefined) {
+        this.#started = true;
         await Promise.all([
           ...this.#workers.map((worker) => this.#guarded(() => worker.work())),
           this.#guarded(() => this.#feedLanes(feed)),
@@ -83,6 +86,12 @@ export class ApplyRun implements RunControl {
     this.#paused = paused;
     this.wake();
     this.announceState();
+  }
+
+  /** Tells what the primary's receivers have flushed, once it has said. */
+  lookAtCopies(): void {
+    if (!this.#started) return;
+    void this.#guarded(async () => this.world.announcer.copies(this.reign.timeline, await this.#barrier.lookAtCopies()));
   }
 
   wake(): void {

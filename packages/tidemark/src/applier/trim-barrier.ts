@@ -2,7 +2,14 @@ import type { Sequence } from "@tidemark/kernel/brands";
 import { sleep } from "@tidemark/kernel/clock";
 import type { RunControl } from "./apply-world.ts";
 import { watched } from "./commit-watch.ts";
-import { DatabaseError, type ApplyOutcome, type CommitFacts, type DatabaseSession, type PositionMove } from "./database.ts";
+import {
+  DatabaseError,
+  type ApplyOutcome,
+  type CommitFacts,
+  type DatabaseSession,
+  type PositionMove,
+  type StreamingCopy,
+} from "./database.ts";
 import type { PartitionLane } from "./partition-lane.ts";
 import { BASE_PARTITION } from "./schema.ts";
 
@@ -45,6 +52,11 @@ export class TrimBarrier {
       for (const lane of this.#run.board.lanes.values()) this.#run.announce(lane, outcome.facts);
       return;
     }
+  }
+
+  /** What the receivers have flushed, as the primary says. Rejects with a DatabaseError. */
+  lookAtCopies(): Promise<StreamingCopy[]> {
+    return this.#inTurn(() => this.#session.streamingCopies());
   }
 
   async run(): Promise<void> {
@@ -140,7 +152,7 @@ export class TrimBarrier {
       // safe: while a policy lets commits go on alone, the journal is the only other copy, and it must not forget.
       if (demanded.length < requiredCopies) return false;
       if (demanded.length === 0) return true;
-      const copies = await this.#inTurn(() => this.#session.streamingCopies());
+      const copies = await this.lookAtCopies();
       if (demanded.every((name) => copies.some((copy) => copy.name === name && copy.flushed >= facts.lsn))) return true;
       if (clock.monotonicMs() >= untilMs || this.#run.isOver) return false;
       await sleep(clock, COPIES_EVERY_MS, this.#run.over).catch(() => undefined);

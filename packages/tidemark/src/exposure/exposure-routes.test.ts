@@ -50,7 +50,7 @@ beforeEach(async () => {
       exposures: () => ({ atMs: NOW_MS, exposures }),
       stores: () => facts,
       history,
-      writeLives: () => ({ sample: [life], slowest: [], unfollowed: 2 }),
+      writeLives: async () => ({ sample: [life], slowest: [], unfollowed: 2 }),
     }),
   );
 });

@@ -5,7 +5,7 @@ import type { FastifyInstance } from "fastify";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { History, HistoryRange } from "../history/history.ts";
 import type { SeriesName } from "../history/series-book.ts";
-import { spansOf, type WriteLife } from "../metrics/write-life.ts";
+import { describeWriteLives, type WriteLives } from "../metrics/write-life.ts";
 import type { StoreFacts } from "../probes/probe-result.ts";
 import type { ScenarioExposure } from "./exposure.ts";
 import { copiesSchema, exposureSchema, historySchema, seriesSchema, writeLivesSchema } from "./exposure-schemas.ts";
@@ -20,11 +20,8 @@ export interface ExposureParts {
   readonly exposures: () => { readonly atMs: number; readonly exposures: readonly ScenarioExposure[] };
   readonly stores: () => readonly StoreFacts[];
   readonly history: Pick<History, "range" | "list" | "state">;
-  readonly writeLives: () => {
-    readonly sample: readonly WriteLife[];
-    readonly slowest: readonly WriteLife[];
-    readonly unfollowed: number;
-  };
+  /** The gateway's: rejects when it does not answer. */
+  readonly writeLives: () => Promise<WriteLives>;
 }
 
 type Query = Readonly<Record<string, unknown>>;
@@ -46,11 +43,7 @@ export function addExposureRoutes(server: FastifyInstance, parts: ExposureParts)
 
   server.get("/v1/copies", { ...plain, schema: copiesSchema }, async () => ({ atMs: parts.nowMs(), stores: parts.stores() }));
 
-  server.get("/v1/write-lives", { ...plain, schema: writeLivesSchema }, async () => {
-    const { sample, slowest, unfollowed } = parts.writeLives();
-    const withSpans = (life: WriteLife): object => ({ ...life, spans: spansOf(life) });
-    return { sample: sample.map(withSpans), slowest: slowest.map(withSpans), unfollowed };
-  });
+  server.get("/v1/write-lives", { ...plain, schema: writeLivesSchema }, async () => describeWriteLives(await parts.writeLives()));
 
   server.get<{ Querystring: Query }>("/v1/history", { ...plain, schema: historySchema }, async ({ query }) => {
     const metric = textOf(query, "metric");

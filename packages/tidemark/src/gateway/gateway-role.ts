@@ -6,6 +6,7 @@ import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Random } from "@tidemark/kernel/random";
 import { openAuditLog } from "../audit/audit-log.ts";
+import { InternalClient } from "../cluster/internal-client.ts";
 import type { Config } from "../config/config.ts";
 import { openJournal } from "../journal/embedded/open-journal.ts";
 import { readOrCreateSecret } from "../platform/secret-files.ts";
@@ -52,6 +53,7 @@ export async function runGatewayRole(role: GatewayRole): Promise<void> {
       tokens,
       ...(tls === undefined ? {} : { tls }),
       forkApplier,
+      control: await controlOf(config, clock),
       process: { pid: process.pid, memoryBytes: () => process.memoryUsage.rss() },
     });
     const address = await listen(gateway, config);
@@ -99,6 +101,12 @@ async function loadTokens(config: Config): Promise<LoadedToken[]> {
     secret,
   }));
   return Promise.all([...configured, internal]);
+}
+
+/** Control, as the roles ask each other. */
+async function controlOf(config: Config, clock: Clock): Promise<InternalClient> {
+  const token = await readOrCreateSecret(config.control.internalTokenFile);
+  return new InternalClient({ address: config.control, token, clock, away: "TM-CLUSTER-AGENT-AWAY" });
 }
 
 /** Rejects with TM-GATEWAY-TLS where no handshake could succeed: a server would start with them all the same, or fail without a word of the files. */

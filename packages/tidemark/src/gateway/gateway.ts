@@ -9,6 +9,7 @@ import type { Config } from "../config/config.ts";
 import type { Journal } from "../journal/journal.ts";
 import { Acceptance } from "./acceptance.ts";
 import { Access, demandSafeAddress, isLoopback, type LoadedToken } from "./access.ts";
+import type { ControlQuestion } from "./copy-frontiers.ts";
 import type { ForkApplier } from "./applier-channel.ts";
 import { ApplierProcess, type AskingApplier } from "./applier-process.ts";
 import { compileValidators } from "./argument-validator.ts";
@@ -29,6 +30,7 @@ import { addStatusRoutes } from "./status-routes.ts";
 import { StoreControl } from "./store-control.ts";
 import { VerdictIndex } from "./verdict-index.ts";
 import { VerdictJournal } from "./verdict-journal.ts";
+import { WriteLives } from "./write-lives.ts";
 import { WriteLookup } from "./write-lookup.ts";
 import { addWriteRoutes } from "./write-routes.ts";
 import { WriteService } from "./write-service.ts";
@@ -45,6 +47,8 @@ export interface GatewayWorld {
   readonly tokens: readonly LoadedToken[];
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
   readonly forkApplier: ForkApplier;
+  /** Asked how far copies are, for the lives of writes; without it they end with the commit. */
+  readonly control?: ControlQuestion;
   readonly process: StatusParts["process"];
 }
 
@@ -79,26 +83,34 @@ export async function openGateway(world: GatewayWorld): Promise<Gateway> {
   const appliedFirst = new Set(Object.keys(config.stores).filter((name) => config.stores[name]?.acknowledge === "applied"));
   const acceptance = new Acceptance({ commands, validators, window, random: world.random, appliedFirst });
   const rates = new RateLimits(config.gateway.limits.writesPerSecond, clock);
-  const writes = new WriteService({ config, commands, acceptance, journal, outcomes, verdicts, heads, receipts, rates, clock });
+  const appliers = new Map<string, ApplierProcess>();
+  const lives = new WriteLives({
+    config,
+    receipts,
+    tell: (store, message) => void appliers.get(store)?.tell(message),
+    control: world.control,
+    clock,
+    random: world.random,
+    logger,
+  });
+  const writes = new WriteService({ config, commands, acceptance, journal, outcomes, verdicts, heads, receipts, rates, lives, clock });
   const verdictJournal = new VerdictJournal({ journal, verdicts, outcomes, heads, commands, clock });
   const deadLetters = new DeadLetters({ journal, verdicts, heads, verdictJournal, receipts, audit: world.audit, clock, logger });
-  const desk = new ApplierDesk({ config, journal, outcomes, verdictJournal, deadLetters, logger, clock });
-  const appliers = new Map(
-    Object.keys(config.stores).map((store) => [
+  const desk = new ApplierDesk({ config, journal, outcomes, verdictJournal, deadLetters, lives, logger, clock });
+  for (const store of Object.keys(config.stores)) {
+    const applier = new ApplierProcess({
       store,
-      new ApplierProcess({
-        store,
-        config,
-        journal,
-        clock,
-        logger,
-        fork: world.forkApplier,
-        recovered,
-        settled: () => desk.settled(store),
-        onMessage: (message, asker) => desk.hear(message, asker),
-      }),
-    ]),
-  );
+      config,
+      journal,
+      clock,
+      logger,
+      fork: world.forkApplier,
+      recovered,
+      settled: () => desk.settled(store),
+      onMessage: (message, asker) => desk.hear(message, asker),
+    });
+    appliers.set(store, applier);
+  }
   const stores = new StoreControl({ appliers, journal, verdicts, verdictJournal, receipts, audit: world.audit });
   const status: StatusParts = {
     config,
@@ -130,12 +142,12 @@ export async function openGateway(world: GatewayWorld): Promise<Gateway> {
     metrics,
   });
   addOperatorRoutes(app, { deadLetters, stores });
-  addStatusRoutes(app, { status, metrics });
+  addStatusRoutes(app, { status, metrics, lives });
   await app.ready();
   await deadLetters.resume(unfinished);
   for (const applier of appliers.values()) applier.start();
   let closing: Promise<void> | undefined;
-  return { app, close: () => (closing ??= closeGateway({ app, writes, outcomes, appliers, journal, clock })) };
+  return { app, close: () => (closing ??= closeGateway({ app, writes, outcomes, appliers, lives, journal, clock })) };
 }
 
 /** In order: refuse new writes, answer those in hand, close connections, end the appliers, close the journal. */
@@ -144,6 +156,7 @@ async function closeGateway(parts: {
   writes: WriteService;
   outcomes: Outcomes;
   appliers: ReadonlyMap<string, ApplierProcess>;
+  lives: WriteLives;
   journal: Journal;
   clock: Clock;
 }): Promise<void> {
@@ -151,6 +164,7 @@ async function closeGateway(parts: {
   const late = parts.clock.setTimer(DRAIN_MS, () => parts.outcomes.releaseAll());
   await drained;
   late.clear();
+  parts.lives.close();
   await parts.app.close();
   await Promise.all([...parts.appliers.values()].map((applier) => applier.stop()));
   await parts.journal.close();
@@ -169,6 +183,7 @@ class ApplierDesk {
     outcomes: Outcomes;
     verdictJournal: VerdictJournal;
     deadLetters: DeadLetters;
+    lives: WriteLives;
     logger: Logger;
     clock: Clock;
   };
@@ -183,6 +198,7 @@ class ApplierDesk {
     outcomes: Outcomes;
     verdictJournal: VerdictJournal;
     deadLetters: DeadLetters;
+    lives: WriteLives;
     logger: Logger;
     clock: Clock;
   }) {
@@ -197,7 +213,10 @@ class ApplierDesk {
   hear(message: Exclude<FromApplier, { type: "state" }>, asker: AskingApplier): void {
     switch (message.type) {
       case "applied":
-        return this.#parts.outcomes.applied(message);
+        this.#parts.outcomes.applied(message);
+        return this.#parts.lives.applied(message);
+      case "copies":
+        return this.#parts.lives.copies(message);
       case "verdict":
         return void this.#verdict(message, asker);
       case "incident":
@@ -222,6 +241,7 @@ class ApplierDesk {
         if (asker.isGone) return;
         sequence = await this.#record(message);
       }
+      this.#parts.lives.judged(BigInt(message.payload.sequence));
       asker.answer({ type: "verdict-recorded", request: message.request, sequence: String(sequence) });
       // What cannot follow now does so at the next start, by the same rule.
       await deadLetters.released(BigInt(message.payload.sequence));

@@ -299,3 +299,21 @@ export const metricsSchema: RouteSchema = {
   ...secured,
   response: { 200: { description: "Text.", content: { "text/plain": { schema: text } } } },
 };
+
+export const writeLivesSchema: RouteSchema = {
+  operationId: "writeLives",
+  summary: "The lives of some writes, as spans: a fair sample of every minute, and those that were slowest to be acknowledged",
+  tags: ["operation"],
+  ...secured,
+  response: {
+    200: json("Writes with their stages, the slowest first.", {
+      type: "object",
+      required: ["sample", "slowest", "unfollowed"],
+      properties: {
+        sample: { type: "array", items: { type: "object" } },
+        slowest: { type: "array", items: { type: "object" } },
+        unfollowed: { type: "integer", minimum: 0, description: "Writes that should have been followed when too many were under way." },
+      },
+    }),
+  },
+};

@@ -12,6 +12,7 @@ import { problem, problemOf, type Problem } from "./problem.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import type { ReceiptFacts, ReceiptWriter } from "./receipt.ts";
 import type { VerdictIndex } from "./verdict-index.ts";
+import type { WriteLives } from "./write-lives.ts";
 import type { VerdictPayload } from "./write-payload.ts";
 import { readVerdictPayload, readWritePayload } from "./write-record.ts";
 import type { ReadWrite } from "./write-text.ts";
@@ -45,6 +46,7 @@ interface WriteServiceParts {
   readonly heads: PartitionHeads;
   readonly receipts: ReceiptWriter;
   readonly rates: RateLimits;
+  readonly lives: Pick<WriteLives, "journalled">;
   readonly clock: Clock;
 }
 
@@ -125,13 +127,19 @@ export class WriteService {
 
   async #accept(writes: readonly ReadWrite[], facts: WriteRequestFacts): Promise<WriteResult[]> {
     const { acceptance, clock } = this.#parts;
+    const startedMs = clock.monotonicMs();
     const { decisions, group } = acceptance.decide(writes, {
       scope: facts.scope,
       nowMs: Math.floor(clock.wallMs()),
       headerKey: facts.headerKey,
       rows: facts.waitMs !== undefined,
     });
-    if (group.entries.length > 0) await this.#append(group);
+    if (group.entries.length > 0) {
+      const times = { startedMs, acceptedMs: clock.monotonicMs() };
+      await this.#append(group);
+      const appended = appendedOf.get(group);
+      if (appended !== undefined) this.#parts.lives.journalled(group.writes, appended, times);
+    }
     const results: (WriteResult | Promise<WriteResult>)[] = decisions.map((decision, index) =>
       this.#result(decision, { line: writes[index]?.line, waitMs: facts.waitMs }),
     );

@@ -1,15 +1,15 @@
-// Keeps the lives of some writes: a fair sample, and the slowest. Every write may be told to it; it follows so many at once and
-// no more, and keeps so many of a minute and no more.
+// Keeps the lives of some writes: a fair sample, and the slowest. It follows so many at once and no more, and keeps so many of a
+// minute and no more. Times that it is told are of a monotonic clock, so that no stage is longer or shorter because a wall clock
+// was set; a life says them in wall time, counted from its beginning.
 import { assert } from "@tidemark/kernel/errors";
 import { parseLsn, type Lsn } from "@tidemark/kernel/lsn";
 import type { Random } from "@tidemark/kernel/random";
-import type { FrontierStage, WriteLife, WriteStage } from "./write-life.ts";
-import { lengthOf } from "./write-life.ts";
+import { slownessOf, type FrontierStage, type WriteLife, type WriteLives, type WriteStage } from "./write-life.ts";
 
 export interface SamplerLimits {
-  /** Writes that are followed at once; others are not sampled, and counted. */
+  /** Writes that are followed at once; others are not, and counted. */
   readonly following: number;
-  /** Writes of a window that are kept by chance, and as many by their length. */
+  /** Writes of a window that are kept by chance, and as many by their slowness. */
   readonly sample: number;
   readonly slowest: number;
   readonly windowMs: number;
@@ -28,16 +28,33 @@ export const SAMPLER_DEFAULTS: SamplerLimits = {
   giveUpMs: 60_000,
 };
 
-interface Followed {
+/** A write that is to be followed. */
+export interface Beginning {
+  /** As in its receipt. */
   readonly id: string;
   readonly store: string;
+  /** When its request came: wall time, and by the monotonic clock. */
   readonly startMs: number;
-  readonly passedMs: Partial<Record<WriteStage, number>>;
-  lsn?: { readonly text: string; readonly value: Lsn };
+  readonly atMs: number;
+  /** Why it is followed: only what was chosen by chance may be in the sample. */
+  readonly chosen: "by-chance" | "slow";
+}
+
+/** A position in the WAL of one timeline; positions are last byte + 1. */
+export interface WalPosition {
+  readonly atMs: number;
+  readonly lsn: string;
+  readonly timeline: number;
+}
+
+interface Followed extends Beginning {
+  passedMs: Partial<Record<WriteStage, number>>;
+  commit?: { readonly text: string; readonly lsn: Lsn; readonly timeline: number };
 }
 
 interface Window {
   readonly number: number;
+  /** Chosen by chance and ended. */
   seen: number;
   readonly sample: WriteLife[];
   readonly slowest: WriteLife[];
@@ -62,37 +79,73 @@ export class WriteLifeSampler {
     this.#limits = { ...SAMPLER_DEFAULTS, ...options.limits };
   }
 
-  /** A request came. Nothing is kept of it when too many are under way. */
-  begin(id: string, store: string, startMs: number): void {
-    if (this.#following.has(id)) return;
-    if (this.#following.size >= this.#limits.following) this.giveUp(startMs);
+  /** Follows a write from now on. Nothing is kept of it when too many are under way. */
+  begin(beginning: Beginning): void {
+    if (this.#following.has(beginning.id)) return;
+    if (this.#following.size >= this.#limits.following) this.giveUp(beginning.atMs);
     if (this.#following.size >= this.#limits.following) {
       this.#unfollowed++;
       return;
     }
-    this.#following.set(id, { id, store, startMs, passedMs: {} });
+    this.#following.set(beginning.id, { ...beginning, passedMs: {} });
   }
 
-  /** The write passed a stage; with `committed` comes its commit's position. Writes that are not followed are ignored. */
-  pass(id: string, stage: "accepted" | "journalled" | "committed", at: { readonly atMs: number; readonly lsn?: string }): void {
+  /** The write passed a stage. Writes that are not followed are ignored. */
+  pass(id: string, stage: "accepted" | "journalled", atMs: number): void {
     const write = this.#following.get(id);
     if (write === undefined) return;
-    write.passedMs[stage] ??= at.atMs;
-    if (at.lsn !== undefined) write.lsn = { text: at.lsn, value: parseLsn(at.lsn) };
+    write.passedMs[stage] ??= atMs;
     this.#endIfComplete(write);
   }
 
-  /** Everything of the store before this position has passed the stage: positions are last byte + 1. */
-  frontier(store: string, stage: FrontierStage, at: { readonly atMs: number; readonly lsn: string }): void {
+  /**
+   * The write stands in a commit before this position. Said again on another timeline, it stands there: from then on positions of
+   * that one count, and what it had passed stays passed.
+   */
+  commit(id: string, at: WalPosition): void {
+    const write = this.#following.get(id);
+    if (write === undefined || write.commit?.timeline === at.timeline) return;
+    write.passedMs.committed ??= at.atMs;
+    write.commit = { text: at.lsn, lsn: parseLsn(at.lsn), timeline: at.timeline };
+    this.#endIfComplete(write);
+  }
+
+  /** A failover took its commit back: it will be committed again, and what that one passed counts. */
+  takeBack(id: string): void {
+    const write = this.#following.get(id);
+    if (write?.commit === undefined) return;
+    delete write.commit;
+    const { accepted, journalled } = write.passedMs;
+    write.passedMs = { ...(accepted === undefined ? {} : { accepted }), ...(journalled === undefined ? {} : { journalled }) };
+  }
+
+  /** Everything of the store before this position of its timeline has passed the stage. Commits of another timeline are untouched (R11). */
+  frontier(store: string, stage: FrontierStage, at: WalPosition): void {
     const reached = parseLsn(at.lsn);
     for (const write of this.#following.values()) {
-      if (write.store !== store || write.lsn === undefined || write.lsn.value > reached) continue;
-      write.passedMs[stage] ??= at.atMs;
+      if (write.store !== store || write.commit?.timeline !== at.timeline || write.commit.lsn > reached) continue;
+      if (write.passedMs[stage] !== undefined) continue;
+      write.passedMs[stage] = at.atMs;
       this.#endIfComplete(write);
     }
   }
 
-  /** The write ended otherwise: it was refused, or rejected. */
+  /** What committed writes of the store wait for. */
+  awaited(store: string): ReadonlySet<FrontierStage> {
+    const awaited = new Set<FrontierStage>();
+    for (const write of this.#following.values()) {
+      if (write.store !== store || write.commit === undefined) continue;
+      for (const stage of this.#expected(store)) if (isFrontier(stage) && write.passedMs[stage] === undefined) awaited.add(stage);
+    }
+    return awaited;
+  }
+
+  /** Whether the write is still followed. */
+  follows(id: string): boolean {
+    return this.#following.has(id);
+  }
+
+  /** The write ended otherwise: it was rejected. */
   forget(id: string): void {
     this.#following.delete(id);
   }
@@ -100,15 +153,13 @@ export class WriteLifeSampler {
   /** Keeps what has been under way for too long as it is. To be called now and then. */
   giveUp(nowMs: number): void {
     for (const write of this.#following.values()) {
-      // A clock that was set back by so much makes them as old.
-      if (Math.abs(nowMs - write.startMs) <= this.#limits.giveUpMs) break;
+      if (nowMs - write.atMs <= this.#limits.giveUpMs) break;
       this.#end(write, "given-up");
     }
   }
 
-  /** Kept lives, the slowest first. A write may be in both. */
-  lives(): { readonly sample: readonly WriteLife[]; readonly slowest: readonly WriteLife[]; readonly unfollowed: number } {
-    const bySlowness = (one: WriteLife, other: WriteLife): number => lengthOf(other) - lengthOf(one);
+  lives(): WriteLives {
+    const bySlowness = (one: WriteLife, other: WriteLife): number => slownessOf(other) - slownessOf(one);
     return {
       sample: this.#windows.flatMap((window) => window.sample).toSorted(bySlowness),
       slowest: this.#windows.flatMap((window) => window.slowest).toSorted(bySlowness),
@@ -122,20 +173,24 @@ export class WriteLifeSampler {
 
   #end(write: Followed, end: WriteLife["end"]): void {
     this.#following.delete(write.id);
-    const { id, store, startMs, passedMs, lsn } = write;
-    const life: WriteLife = { id, store, startMs, passedMs: { ...passedMs }, ...(lsn === undefined ? {} : { lsn: lsn.text }), end };
-    const window = this.#windowOf(startMs);
+    const life = lifeOf(write, end);
+    const window = this.#windowOf(write.startMs);
     if (window === undefined) return;
-    window.seen++;
-    // Each write of the window has the same chance (Vitter's algorithm R).
-    if (window.sample.length < this.#limits.sample) window.sample.push(life);
-    else {
-      const place = Math.floor(this.#random.fraction() * window.seen);
-      if (place < window.sample.length) window.sample[place] = life;
-    }
+    if (write.chosen === "by-chance") this.#keepByChance(window, life);
     window.slowest.push(life);
-    window.slowest.sort((one, other) => lengthOf(other) - lengthOf(one));
+    window.slowest.sort((one, other) => slownessOf(other) - slownessOf(one));
     if (window.slowest.length > this.#limits.slowest) window.slowest.pop();
+  }
+
+  /** Each write of the window has the same chance (Vitter's algorithm R). */
+  #keepByChance(window: Window, life: WriteLife): void {
+    window.seen++;
+    if (window.sample.length < this.#limits.sample) {
+      window.sample.push(life);
+      return;
+    }
+    const place = Math.floor(this.#random.fraction() * window.seen);
+    if (place < window.sample.length) window.sample[place] = life;
   }
 
   /** Undefined: so long ago that its window is not kept any more. */
@@ -151,4 +206,14 @@ export class WriteLifeSampler {
     assert(oldest !== undefined, "there is a window");
     return oldest === window ? undefined : window;
   }
+}
+
+function isFrontier(stage: WriteStage): stage is FrontierStage {
+  return stage === "wal-received" || stage === "standby-flushed" || stage === "archived";
+}
+
+function lifeOf({ id, store, startMs, atMs, passedMs, commit }: Followed, end: WriteLife["end"]): WriteLife {
+  const passed = Object.fromEntries(Object.entries(passedMs).map(([stage, passedAtMs]) => [stage, startMs + passedAtMs - atMs]));
+  const at = commit === undefined ? {} : { lsn: commit.text, timeline: commit.timeline };
+  return { id, store, startMs, passedMs: passed, ...at, end };
 }

@@ -1,5 +1,5 @@
-// The life of one write: when it passed each stage on its way to safety. Times are of the observer's clock; a stage that is not
-// known to be passed has none.
+// The life of one write: when it passed each stage on its way to safety. Times are of one clock, the gateway's: when it knew that a
+// stage was passed, which is a little later than it was, and never earlier. A stage that is not known to be passed has none.
 
 /** In the order in which a write passes them; the last three may pass in any order. */
 export const WRITE_STAGES = ["accepted", "journalled", "committed", "wal-received", "standby-flushed", "archived"] as const;
@@ -32,8 +32,9 @@ export interface WriteLife {
   readonly startMs: number;
   /** When each stage was passed, wall time, milliseconds; a stage that was not seen is absent. */
   readonly passedMs: Readonly<Partial<Record<WriteStage, number>>>;
-  /** Its commit's position, once it is known. */
+  /** Its commit's position, or one behind it, on `timeline`; once it is known. */
   readonly lsn?: string;
+  readonly timeline?: number;
   /** `given-up`: not all stages were seen in time. */
   readonly end: "complete" | "given-up";
 }
@@ -53,6 +54,7 @@ export function spansOf(life: WriteLife): WriteSpan[] {
     "tidemark.write.id": life.id,
     "tidemark.store": life.store,
     ...(life.lsn === undefined ? {} : { "tidemark.lsn": life.lsn }),
+    ...(life.timeline === undefined ? {} : { "tidemark.timeline": life.timeline }),
   };
   const spans: WriteSpan[] = [];
   let startMs = life.startMs;
@@ -68,7 +70,23 @@ export function spansOf(life: WriteLife): WriteSpan[] {
   return [{ name: WRITE_SPAN, startMs: life.startMs, endMs, attributes: { ...attributes, "tidemark.write.end": life.end } }, ...spans];
 }
 
-/** From the request to the last stage that was seen, milliseconds. */
-export function lengthOf(life: WriteLife): number {
-  return Math.max(0, ...Object.values(life.passedMs).map((passed) => passed - life.startMs));
+/** Kept lives, the slowest first. A write may be in both. */
+export interface WriteLives {
+  /** Of every minute some, each write with the same chance. */
+  readonly sample: readonly WriteLife[];
+  /** Of every minute those that were slowest to be acknowledged. */
+  readonly slowest: readonly WriteLife[];
+  /** Writes that should have been followed, and were not, because too many were under way. */
+  readonly unfollowed: number;
+}
+
+/** The body of `GET /v1/write-lives`. */
+export function describeWriteLives({ sample, slowest, unfollowed }: WriteLives): object {
+  const withSpans = (life: WriteLife): object => ({ ...life, spans: spansOf(life) });
+  return { sample: sample.map(withSpans), slowest: slowest.map(withSpans), unfollowed };
+}
+
+/** From the request until it was acknowledged, or where that was not seen until the last stage, milliseconds. */
+export function slownessOf({ startMs, passedMs }: WriteLife): number {
+  return Math.max(0, (passedMs.journalled ?? Math.max(startMs, ...Object.values(passedMs))) - startMs);
 }
