@@ -112,6 +112,13 @@ export const clusterErrors = {
     hint: "All roles must read the same control.internalTokenFile.",
     httpStatus: 401,
   },
+  "TM-CLUSTER-GATEWAY-AWAY": {
+    meaning: "The gateway did not answer control.",
+    normal: true,
+    retry: "later",
+    hint: "`tidemark status` says whether it runs and `tidemark logs gateway` why not.",
+    httpStatus: 503,
+  },
   "TM-CLUSTER-REQUEST": {
     meaning: "A request to a role is malformed.",
     normal: false,

@@ -11,7 +11,6 @@ import { InternalClient } from "../cluster/internal-client.ts";
 import { roleServer } from "../cluster/role-server.ts";
 import { SqliteLeaseStore } from "../cluster/sqlite-lease-store.ts";
 import type { Config, StoreConfig } from "../config/config.ts";
-import { WriteLifeSampler } from "../metrics/write-life-sampler.ts";
 import type { ObservedSecond } from "../observer/observer.ts";
 import { readOrCreateSecret, readSecret } from "../platform/secret-files.ts";
 import { AgentRegistry } from "./agent-registry.ts";
@@ -23,6 +22,7 @@ import { CONTROL_OPEN_PATHS, addControlRoutes } from "./control-server.ts";
 import { Coordinator } from "./coordinator.ts";
 import type { FailoverEvent } from "./failover-history.ts";
 import { FailoverHistory } from "./failover-history.ts";
+import { gatewayWriteLives } from "./gateway-write-lives.ts";
 import { addLeaseStoreRoutes } from "./lease-store-routes.ts";
 import { MemberFrontiers } from "./member-frontiers.ts";
 import { RouteBoard } from "./route-board.ts";
@@ -131,10 +131,9 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
     random,
     logger: logger.child({ part: "measurement" }),
   });
-  const writeLives = new WriteLifeSampler(random, { expected: () => [] });
-  const gateway = new InternalClient({ address: config.gateway, token, clock, away: "TM-CLUSTER-AGENT-AWAY" });
+  const gateway = new InternalClient({ address: config.gateway, token, clock, away: "TM-CLUSTER-GATEWAY-AWAY" });
   const server = roleServer({ token, logger, open: CONTROL_OPEN_PATHS });
-  await addMeasurementRoutes(server, measurement, { nowMs: () => clock.wallMs(), writeLives: () => writeLives.lives() });
+  await addMeasurementRoutes(server, measurement, { nowMs: () => clock.wallMs(), writeLives: () => gatewayWriteLives(gateway) });
   addLeaseStoreRoutes(server, leaseStore);
   addControlRoutes(server, {
     routes,

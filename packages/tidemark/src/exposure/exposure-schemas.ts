@@ -132,6 +132,7 @@ export const writeLivesSchema = {
       slowest: { type: "array", items: { type: "object" } },
       unfollowed: COUNT,
     }),
+    503: PROBLEM,
   },
 };
 
