@@ -57,6 +57,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./status-command.ts")).statusCommand(context),
   },
   {
+    name: "exposure",
+    group: LOOK,
+    summary: "what would be lost now, per service and accident",
+    load: async (context) => (await import("./exposure-command.ts")).exposureCommand(context),
+  },
+  {
     name: "alerts",
     group: LOOK,
     summary: "what somebody is needed for",

@@ -5,9 +5,7 @@ import { durationOption } from "./down-command.ts";
 import { findPlace, loadPlace, withPlace, type PlaceOptions } from "./place.ts";
 import { collectStatus, pause, type StatusReport } from "./status-report.ts";
 import { describeStatus } from "./status-view.ts";
-import type { Terminal } from "./terminal.ts";
-
-const CLEAR_SCREEN = "\u001b[H\u001b[2J\u001b[3J";
+import { CLEAR_SCREEN, type Terminal } from "./terminal.ts";
 
 interface StatusOptions extends PlaceOptions {
   readonly json?: boolean;

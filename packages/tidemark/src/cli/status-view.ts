@@ -2,6 +2,7 @@
 import { formatDuration } from "@tidemark/kernel/duration";
 import { isAlive } from "../platform/process-identity.ts";
 import type { RunningRole } from "../platform/run-file.ts";
+import { describeMeasured } from "./measured-view.ts";
 import { facts, HEARD_MS, number, size, text, UNKNOWN, type Facts } from "./status-facts.ts";
 import { field, type Layout } from "./status-field.ts";
 import type { Answer, StatusReport } from "./status-report.ts";
@@ -18,9 +19,16 @@ export function describeStatus(report: StatusReport, layout: Layout): string[] {
     ...(report.control.known
       ? Object.entries(facts(report.control.value["stores"])).flatMap(([name, store]) => ["", ...describeStore(name, facts(store), layout)])
       : ["", unknownLine("stores", report.control, layout)]),
+    ...measuredLines(report, layout),
     "",
     ...describeGateway(report, layout),
   ];
+}
+
+function measuredLines({ control }: StatusReport, layout: Layout): string[] {
+  if (!control.known || control.value["measured"] === undefined) return [];
+  const lines = describeMeasured(facts(control.value["measured"]), number(control.value["atMs"]), layout);
+  return lines.length === 0 ? [] : ["", ...lines];
 }
 
 function describeHead({ name, at, stateDir, supervisor, run }: StatusReport, { columns, paint }: Layout): string[] {

@@ -21,6 +21,9 @@ export interface Paint {
   readonly strong: (text: string) => string;
 }
 
+/** Of a terminal that redraws: what was there is gone, also what scrolled away. */
+export const CLEAR_SCREEN = "\u001b[H\u001b[2J\u001b[3J";
+
 /** Used where the terminal does not say how wide it is: a pipe, a file. */
 const DEFAULT_COLUMNS = 80;
 /** Narrower terminals are treated as this narrow. */

@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { exposureOf } from "../exposure/exposure-of.ts";
+import { behind, copy, never, NOW_MS, primary, store } from "../exposure/testing/sample-facts.ts";
+import type { CopyFacts } from "../probes/probe-result.ts";
+import { describeExposure, isExposureFine } from "./exposure-view.ts";
+import { describeMeasured } from "./measured-view.ts";
+import type { Facts } from "./status-facts.ts";
+import { makePaint } from "./terminal.ts";
+
+const wide = { columns: 160, paint: makePaint(false) };
+const narrow = { columns: 40, paint: makePaint(false) };
+
+function answer(standby: Partial<CopyFacts>, scenarios: readonly string[] = ["node-loss"]): Facts {
+  const facts = store([primary(), copy({ name: "pg2", domain: { machine: "m2" }, ...standby })]);
+  const exposures = exposureOf({
+    nowMs: NOW_MS,
+    services: {
+      orders: {
+        stores: ["db"],
+        objectives: { "node-loss": { rpoMs: 5_000, rtoMs: 60_000 } },
+        business: { unit: "orders", perHour: 3_600 },
+      },
+    },
+    stores: new Map([["db", facts]]),
+  });
+  // As it comes over HTTP.
+  return JSON.parse(JSON.stringify({ atMs: NOW_MS, exposures: exposures.filter(({ scenario }) => scenarios.includes(scenario)) })) as Facts;
+}
+
+describe("tidemark exposure", () => {
+  it("says what would be lost, what is allowed, in which units, from which copy, and whether that is so", () => {
+    const lines = describeExposure(answer({ recoveryPoint: behind(7_000) }), wide);
+    expect(lines[2]).toMatch(/^orders +node-loss +5\.00 s +7\.00 s +\S+ ms +7 orders +db\/pg2 +above$/);
+    expect(isExposureFine(answer({ recoveryPoint: behind(7_000) }))).toBe(false);
+    expect(isExposureFine(answer({ recoveryPoint: behind(0) }))).toBe(true);
+  });
+
+  it("shows what is not known as unknown, without any number, and says why and since when", () => {
+    const unknown = answer({ recoveryPoint: never });
+    const text = describeExposure(unknown, wide).join("\n");
+    expect(text).toMatch(/orders +node-loss +5\.00 s +unknown +unknown orders +unknown/);
+    expect(text).toContain("not known: no copy of db is known to survive: pg2, it does not answer (since 2027-01-15 07:59:30)");
+    expect(isExposureFine(unknown)).toBe(false);
+  });
+
+  it("says that everything would be lost where that is certain, and judges nothing that nobody demanded", () => {
+    const lines = describeExposure(answer({}, ["region-loss"]), wide);
+    expect(lines[2]).toMatch(/^orders +region-loss +none +unknown +unknown orders +not judged$/);
+    const lost = describeExposure(answer({ domain: primary().domain }), wide);
+    expect(lost[2]).toMatch(/orders +node-loss +5\.00 s +everything +unknown orders +above/);
+  });
+
+  it("fits a narrow terminal", () => {
+    const lines = describeExposure(answer({ recoveryPoint: never }), narrow).flatMap((line) => line.split("\n"));
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(40);
+    expect(lines.join("\n")).toContain("unknown");
+  });
+
+  it("takes an answer that is none for unknown, and not for fine", () => {
+    for (const odd of [{}, { exposures: "none" }, { atMs: "x", exposures: [{ service: 5, exposureMs: 3 }] }]) {
+      expect(describeExposure(odd, wide).join("\n")).toContain("unknown");
+      expect(isExposureFine(odd)).toBe(false);
+    }
+  });
+});
+
+describe("the exposure in the status", () => {
+  const fine = { observer: { running: true }, judgement: { running: true }, history: { writing: true } };
+
+  it("has a line per service, with what is allowed", () => {
+    const lines = describeMeasured({ ...answer({ recoveryPoint: behind(7_000) }), ...fine }, NOW_MS, wide);
+    expect(lines).toEqual(["exposure", expect.stringMatching(/^orders +node-loss would lose 7\.00 s \(5\.00 s allowed\)$/) as string]);
+  });
+
+  it("is unknown where it was measured too long ago, whatever it was then", () => {
+    const lines = describeMeasured({ ...answer({ recoveryPoint: behind(0) }), ...fine }, NOW_MS + 60_000, wide);
+    expect(lines[1]).toMatch(/^orders +unknown: it was not measured lately$/);
+  });
+
+  it("says which part of the measuring does not work, and why", () => {
+    const broken = {
+      atMs: NOW_MS,
+      exposures: [],
+      observer: { running: false, fault: { what: "a bug" } },
+      judgement: { running: false },
+      history: { writing: false, fault: { what: "the disk is full" } },
+    };
+    const text = describeMeasured(broken, NOW_MS, wide).join("\n");
+    expect(text).toContain("nothing is measured: a bug");
+    expect(text).toContain("nothing is judged, and no alert begins: it does not run");
+    expect(text).toContain("the history is not written: the disk is full");
+  });
+});
