@@ -160,7 +160,7 @@ it("is unknown in the facts, the exposure, the history, the metrics, the HTTP AP
     exposures: () => observer.known(),
     stores: () => observer.known().stores,
     history,
-    writeLives: () => ({ sample: [], slowest: [], unfollowed: 0 }),
+    writeLives: () => Promise.resolve({ sample: [], slowest: [], unfollowed: 0 }),
   });
   const get = async (url: string): Promise<Facts> => {
     const { body } = await server.inject({ method: "GET", url, headers: { authorization: "Bearer secret" } });
