@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
+import { addAlertRoutes } from "../alerts/alert-routes.ts";
 import type { VaultFacts } from "../alerts/observation.ts";
 import { addExposureRoutes, type ExposureParts } from "../exposure/exposure-routes.ts";
 import { MetricsPage } from "../metrics/metrics-page.ts";
@@ -9,6 +10,7 @@ import type { MeasurementOptions } from "../observer/measurement.ts";
 import { Measurement } from "../observer/measurement.ts";
 import type { AgentRegistry } from "./agent-registry.ts";
 import { CONTROL_OPENAPI } from "./control-openapi.ts";
+import type { ServiceAccounts } from "./service-accounts.ts";
 
 /** A vault that was heard longer ago says nothing of now, milliseconds. */
 const HEARD_WITHIN_MS = 5_000;
@@ -29,8 +31,9 @@ export function openMeasurement(
 export async function addMeasurementRoutes(
   server: FastifyInstance,
   measurement: Measurement,
-  parts: Pick<ExposureParts, "nowMs" | "writeLives">,
+  parts: Pick<ExposureParts, "nowMs" | "writeLives"> & { readonly accounts: ServiceAccounts; readonly runbooks: string },
 ): Promise<void> {
+  const { nowMs, accounts, runbooks } = parts;
   await server.register(swagger, { openapi: CONTROL_OPENAPI, hideUntagged: true });
   await server.register((scope: FastifyInstance) => {
     addExposureRoutes(scope, {
@@ -39,6 +42,7 @@ export async function addMeasurementRoutes(
       stores: () => measurement.known().stores,
       history: measurement.history,
     });
+    addAlertRoutes(scope, { nowMs, engine: () => measurement.judgement.engine, budgets: () => accounts.budgets(), runbooks });
     return Promise.resolve();
   });
   server.get("/openapi.json", { schema: { hide: true } }, () => Promise.resolve(server.swagger()));
@@ -47,9 +51,12 @@ export async function addMeasurementRoutes(
 /** One page for Prometheus from control's own metrics and those of what is measured. */
 export function metricsOf(
   own: { text(): Promise<string> },
-  measurement: Measurement,
+  measured: { readonly measurement: Measurement; readonly accounts: ServiceAccounts },
 ): { readonly contentType: string; readonly text: () => Promise<string> } {
-  const page = new MetricsPage(() => measurement.samples());
+  const page = new MetricsPage(function* () {
+    yield* measured.measurement.samples();
+    yield* measured.accounts.samples();
+  });
   return { contentType: page.contentType, text: async () => `${await own.text()}${await page.text()}` };
 }
 

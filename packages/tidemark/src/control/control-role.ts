@@ -26,6 +26,7 @@ import { gatewayWriteLives } from "./gateway-write-lives.ts";
 import { addLeaseStoreRoutes } from "./lease-store-routes.ts";
 import { MemberFrontiers } from "./member-frontiers.ts";
 import { RouteBoard } from "./route-board.ts";
+import { ServiceAccounts } from "./service-accounts.ts";
 
 export interface ControlRoleOptions {
   readonly config: Config;
@@ -133,14 +134,21 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
   });
   const gateway = new InternalClient({ address: config.gateway, token, clock, away: "TM-CLUSTER-GATEWAY-AWAY" });
   const server = roleServer({ token, logger, open: CONTROL_OPEN_PATHS });
-  await addMeasurementRoutes(server, measurement, { nowMs: () => clock.wallMs(), writeLives: () => gatewayWriteLives(gateway) });
+  const { history, subjects } = measurement;
+  const accounts = new ServiceAccounts({ config, history, subjects, failovers: histories, clock });
+  await addMeasurementRoutes(server, measurement, {
+    nowMs: () => clock.wallMs(),
+    writeLives: () => gatewayWriteLives(gateway),
+    accounts,
+    runbooks: config.alerts.runbooks,
+  });
   addLeaseStoreRoutes(server, leaseStore);
   addControlRoutes(server, {
     routes,
     registry,
     coordinators,
     nodes: new Map(Object.entries(config.stores).map(([name, store]) => [name, new Set(votersOf(store))])),
-    metrics: metricsOf(new ControlMetrics(() => names.map(report)), measurement),
+    metrics: metricsOf(new ControlMetrics(() => names.map(report)), { measurement, accounts }),
     report,
     status: async () => ({
       name: config.name,

@@ -13,6 +13,10 @@ test("figures of probes become the metrics that they mean, with the consumer or 
       pgbackrest_repo2_backups: measured(3),
       pgbackrest_repo2_backups_spoiled: measured(1),
       postgresql_slots: measured(9),
+      inventory_sound_objects: measured(9),
+      inventory_damaged_objects: measured(1),
+      tidemark_consumer_lag_seconds: measured(12),
+      tidemark_exposure_seconds: measured(0),
     }),
   );
   expect(samples.map(({ name, labels, value }) => [name, labels["consumer"] ?? labels["repository"], value])).toEqual([
@@ -20,6 +24,8 @@ test("figures of probes become the metrics that they mean, with the consumer or 
     ["tidemark_replication_failures_total", "archiver", 2],
     ["tidemark_consumer_lag_messages", "applier", 5],
     ["tidemark_backup_success_ratio", "repo2", 0.75],
+    ["tidemark_consumer_lag_seconds", "", 12],
+    ["tidemark_verification_success_ratio", undefined, 0.9],
   ]);
 });
 

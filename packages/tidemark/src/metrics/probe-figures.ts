@@ -1,7 +1,7 @@
 // From what probes call their figures to the catalogue's metrics. A probe's name says what it is of (`postgresql_…`), a metric's what it means.
 import type { Figure } from "../probes/probe-result.ts";
 import { known, unknown } from "../probes/probe-result.ts";
-import type { MetricName } from "./metric-catalogue.ts";
+import { isMetricName, METRICS, type MetricName } from "./metric-catalogue.ts";
 
 type Labelled = MetricName | `${MetricName}{${string}}`;
 
@@ -19,10 +19,14 @@ export function metricFigures(figures: Readonly<Record<string, Figure<number>>>)
   for (const [name, figure] of Object.entries(figures)) {
     const same = SAME[name];
     if (same !== undefined) metrics[same] = figure;
+    // A figure that the configuration names may be one of the catalogue's: of a broker whose exporter says how late it is.
+    if (isMetricName(name) && METRICS[name].labels.includes("target")) metrics[name] = figure;
     const repository = /^pgbackrest_(repo\d+)_backups$/.exec(name)?.[1];
     if (repository !== undefined)
       metrics[`tidemark_backup_success_ratio{repository="${repository}"}`] = shareOf(figure, figures[`${name}_spoiled`]);
   }
+  const sound = figures["inventory_sound_objects"];
+  if (sound !== undefined) metrics["tidemark_verification_success_ratio"] = shareOf(sound, figures["inventory_damaged_objects"]);
   const barman = figures["barman_backups"];
   if (barman !== undefined) metrics["tidemark_backup_success_ratio"] = shareOf(barman, figures["barman_backups_not_done"]);
   return metrics;

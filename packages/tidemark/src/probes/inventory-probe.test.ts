@@ -112,9 +112,11 @@ describe("the probe of an inventory", () => {
   it("notices bytes that changed under an object that did not, until it is replaced", async () => {
     const path = await dump("a", "content");
     const probe = make(folderStore(directory));
+    expect((await look(probe)).figures["inventory_sound_objects"]).toMatchObject({ known: false });
     await look(probe);
-    await look(probe);
-    expect((await look(probe)).figures["inventory_damaged_objects"]).toMatchObject({ known: true, value: 0 });
+    const sound = await look(probe);
+    expect(sound.figures["inventory_damaged_objects"]).toMatchObject({ known: true, value: 0 });
+    expect(sound.figures["inventory_sound_objects"]).toMatchObject({ known: true, value: 1 });
     const { mtime } = await stat(path);
     const bytes = await readFile(path);
     bytes[3] = (bytes[3] ?? 0) ^ 1;
@@ -123,6 +125,7 @@ describe("the probe of an inventory", () => {
     for (let turn = 0; turn < 6; turn++) await look(probe);
     const { copy, figures } = await look(probe);
     expect(figures["inventory_damaged_objects"]).toMatchObject({ known: true, value: 1 });
+    expect(figures["inventory_sound_objects"]).toMatchObject({ known: true, value: 0 });
     expect(copy.remarks).toContain("An object changed while its store says that it did not: db/a.");
     await dump("a", "another content", 1_799_100_000);
     for (let turn = 0; turn < 2; turn++) await look(probe);

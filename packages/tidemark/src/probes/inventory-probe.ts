@@ -86,7 +86,11 @@ export class InventoryProbe implements Probe {
     const says = (value: (inventory: Inventory) => number): Figure<number> =>
       inventory === undefined ? unknown("the first listing has not come to its end", atMs) : known(value(inventory), measuredBy(inventory));
     const newest = inventory?.newest;
-    const { damaged, compared } = this.#sample;
+    const { damaged, compared, size } = this.#sample;
+    const sampled = (value: number): Figure<number> =>
+      compared === 0 && damaged.length === 0
+        ? unknown("no object was read twice yet", atMs)
+        : known(value, { atMs, method: "observed", errorMs: 0 });
     return {
       copies: [this.#copy(inventory, atMs)],
       figures: {
@@ -96,10 +100,8 @@ export class InventoryProbe implements Probe {
           newest === undefined
             ? unknown("there is no object with content, as far as is known", atMs)
             : says(() => newest.modifiedAtMs / 1_000),
-        inventory_damaged_objects:
-          compared === 0 && damaged.length === 0
-            ? unknown("no object was read twice yet", atMs)
-            : known(damaged.length, { atMs, method: "observed", errorMs: 0 }),
+        inventory_damaged_objects: sampled(damaged.length),
+        inventory_sound_objects: sampled(Math.max(0, size - damaged.length)),
       },
     };
   }

@@ -35,6 +35,11 @@ export class RollingSample {
     return this.#compared;
   }
 
+  /** Objects whose digest is remembered: what a damaged one is counted among. */
+  get size(): number {
+    return this.#remembered.size;
+  }
+
   /** Keys of objects whose bytes changed or are too few, at most {@link MOST_DAMAGED}; one stays until it is read whole as it was, replaced or deleted. */
   get damaged(): readonly string[] {
     return [...this.#damaged];
