@@ -6,6 +6,7 @@
 //   K  key         = pid:u32 secret:u32               (longer secrets from protocol 3.2)
 //   Z  ready       = status:u8                        I idle, T in transaction, E failed transaction
 //   T  fields      = n:u16 (name\0 table:u32 column:u16 type:u32 size:i16 modifier:i32 format:u16)*n
+//   1  parsed      2 bound     3 closed     n no data     t parameters = n:u16 (type:u32)*n
 //   D  row         = n:u16 (length:i32 bytes)*n       length -1 is NULL
 //   C  complete    = tag\0
 //   E  error, N notice = (field:u8 text\0)* \0
@@ -18,7 +19,9 @@ export type BackendMessage =
   | { readonly kind: "authentication"; readonly code: number; readonly data: Buffer }
   | { readonly kind: "parameter"; readonly name: string; readonly value: string }
   | { readonly kind: "ready"; readonly status: string }
-  | { readonly kind: "fields"; readonly names: readonly string[] }
+  | { readonly kind: "fields"; readonly names: readonly string[]; /** Numbers of pg_type. */ readonly types: readonly number[] }
+  /** The server knows the statement from now on. */
+  | { readonly kind: "parsed" }
   | { readonly kind: "row"; readonly values: readonly (Buffer | null)[] }
   | { readonly kind: "complete"; readonly tag: string }
   | { readonly kind: "error"; readonly fields: Readonly<Record<string, string>> }
@@ -26,7 +29,7 @@ export type BackendMessage =
   | { readonly kind: "copy-out" | "copy-both" | "copy-in" }
   | { readonly kind: "copy-data"; readonly bytes: Buffer }
   | { readonly kind: "copy-done" }
-  /** Of no use to a replication client: key data, notifications, empty queries, protocol negotiation. */
+  /** Of no use to the clients here: key data, notifications, empty queries, protocol negotiation, steps of the extended protocol. */
   | { readonly kind: "ignored"; readonly type: string };
 
 /** The longest message that is accepted, bytes. PostgreSQL's largest here are copy data of some 200 KB; beyond the limit: TM-PG-PROTOCOL. */
@@ -94,7 +97,7 @@ export function decodeMessage(type: string, body: Buffer): BackendMessage {
     case "Z":
       return { kind: "ready", status: String.fromCharCode(reader.u8()) };
     case "T":
-      return { kind: "fields", names: readFields(reader) };
+      return { kind: "fields", ...readFields(reader) };
     case "D":
       return { kind: "row", values: readValues(reader) };
     case "C":
@@ -113,6 +116,12 @@ export function decodeMessage(type: string, body: Buffer): BackendMessage {
       return { kind: "copy-data", bytes: body };
     case "c":
       return { kind: "copy-done" };
+    case "1":
+      return { kind: "parsed" };
+    case "2":
+    case "3":
+    case "n":
+    case "t":
     case "K":
     case "I":
     case "A":
@@ -123,16 +132,20 @@ export function decodeMessage(type: string, body: Buffer): BackendMessage {
   }
 }
 
-/** Bytes of a field's description after its name. */
-const FIELD_FACTS_BYTES = 18;
+/** Bytes of a field's description between its name and its type, and after its type. */
+const FIELD_PLACE_BYTES = 6;
+const FIELD_FORM_BYTES = 8;
 
-function readFields(reader: BodyReader): string[] {
+function readFields(reader: BodyReader): { names: string[]; types: number[] } {
   const names: string[] = [];
+  const types: number[] = [];
   for (let left = reader.u16(); left > 0; left--) {
     names.push(reader.text());
-    reader.bytes(FIELD_FACTS_BYTES);
+    reader.bytes(FIELD_PLACE_BYTES);
+    types.push(reader.u32());
+    reader.bytes(FIELD_FORM_BYTES);
   }
-  return names;
+  return { names, types };
 }
 
 function readValues(reader: BodyReader): (Buffer | null)[] {

@@ -25,6 +25,32 @@ export function query(command: string): Buffer {
   return message("Q", text(command));
 }
 
+/** P: name\0 text\0 n:u16, the types left to the server; D: S name\0. The server keeps the statement by its name, and describes what it answers. */
+export function prepare(name: string, sql: string): Buffer {
+  return Buffer.concat([message("P", Buffer.concat([text(name), text(sql), Buffer.alloc(2)])), message("D", text(`S${name}`))]);
+}
+
+/**
+ * B: portal\0 statement\0 0:u16 n:u16 (length:i32 bytes)*n 0:u16, all as text; E: portal\0 0:u32, all rows; S. Runs a prepared statement
+ * once, in a transaction of its own.
+ */
+export function execute(statement: string, values: readonly string[]): Buffer {
+  const parts: Buffer[] = [text(""), text(statement), Buffer.from([0, 0, values.length >> 8, values.length & 0xff])];
+  for (const value of values) {
+    const bytes = Buffer.from(value);
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(bytes.length, 0);
+    parts.push(length, bytes);
+  }
+  parts.push(Buffer.alloc(2));
+  return Buffer.concat([message("B", Buffer.concat(parts)), EXECUTE_AND_SYNC]);
+}
+
+/** p: password\0, in clear or hashed with MD5 */
+export function passwordMessage(password: string): Buffer {
+  return message("p", text(password));
+}
+
 /** p: mechanism\0 length:i32 data */
 export function saslInitialResponse(mechanism: string, data: string): Buffer {
   const bytes = Buffer.from(data);
@@ -61,3 +87,5 @@ function message(type: string, body: Uint8Array): Buffer {
 function text(value: string): Buffer {
   return Buffer.from(`${value}\0`, "utf8");
 }
+
+const EXECUTE_AND_SYNC = Buffer.concat([message("E", Buffer.alloc(5)), message("S", Buffer.alloc(0))]);

@@ -1,19 +1,13 @@
-// One connection to one PostgreSQL, kept between turns and given up at once when a turn is. The driver alone would wait for a server
-// that hangs, or connect again by itself: here the socket is ours, each client of the driver has one socket in its life, and giving
-// up destroys it. So nothing stays open, whatever the server does.
+// One session with one PostgreSQL, kept between turns and given up at once when a turn is: giving up destroys the socket, which is ours, so
+// that nothing stays open, whatever the server does.
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import postgres from "postgres";
+import { PostgresError, QuerySession } from "@tidemark/postgres/query-session";
 import { ProbeFault, faultOf } from "./postgresql-fault.ts";
 import type { PostgresqlTarget } from "./postgresql-target.ts";
 
 /** The oldest that is supported; older ones lack columns that are asked for. */
 const OLDEST_MAJOR = 15;
-
-/** What a server may say first: authentication, an error, a notice, a version to agree on, and yes or no to TLS. */
-const FIRST_BYTES = "RENvS";
-
-const PREPARED = { prepare: true, simple: false };
 
 export interface SessionSettings {
   /** How the session is named in pg_stat_activity. */
@@ -27,8 +21,8 @@ export interface SessionSettings {
 export class KeptConnection {
   readonly #target: PostgresqlTarget;
   readonly #settings: SessionSettings;
-  #client: postgres.Sql | undefined;
   #socket: Socket | undefined;
+  #session: QuerySession | undefined;
   #major: number | undefined;
   #closed = false;
 
@@ -39,54 +33,44 @@ export class KeptConnection {
 
   /** The server's major version, as it said at the login; undefined before. */
   get major(): number | undefined {
-    if (this.#major === undefined) {
-      const said = /^(\d+)/.exec(String(this.#client?.parameters["server_version"] ?? ""));
-      this.#major = said === null ? undefined : Number(said[1]);
-    }
     return this.#major;
   }
 
   /** Whether there is a session to ask on. */
   get isOpen(): boolean {
-    return this.major !== undefined && this.#socket?.destroyed === false;
+    return this.#major !== undefined && this.#session?.hasEnded === false;
   }
 
   /** Rows of a question. Rejects with {@link ProbeFault}; the connection is kept when the server answered that it will not. */
-  async ask<T>(sql: string, parameters: readonly (string | number)[], signal: AbortSignal): Promise<T[]> {
+  async ask<T>(sql: string, parameters: readonly string[], signal: AbortSignal): Promise<T[]> {
     if (signal.aborted) throw new ProbeFault("TM-PROBE-SLOW", "it was given up before it was asked");
     if (this.#closed) throw new ProbeFault("TM-PROBE-AWAY", "the probe is closed");
-    const client = (this.#client ??= this.#open());
-    let onAbort: (() => void) | undefined;
-    const aborted = new Promise<never>((_resolve, reject) => {
-      onAbort = () => reject(new ProbeFault("TM-PROBE-SLOW", "no answer in time"));
-      signal.addEventListener("abort", onAbort, { once: true });
-    });
-    // Without parameters the driver would send the text each time, and the server parse and plan it each time.
-    const answer = client.unsafe(sql, [...parameters], PREPARED) as unknown as Promise<T[]>;
+    let isLate = false;
+    const onAbort = (): void => {
+      isLate = true;
+      // Whatever is awaited ends with it.
+      this.drop();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
     try {
-      const rows = await Promise.race([answer, aborted]);
-      this.#checkVersion();
-      return Array.from(rows);
+      const session = this.isOpen && this.#session !== undefined ? this.#session : await this.#open();
+      return (await session.ask(sql, parameters)) as T[];
     } catch (error) {
-      const fault = this.#isTooOld() ? this.#tooOld() : faultOf(error, this.#target.password);
       if (!keepsSession(error)) this.drop();
-      throw fault;
+      if (isLate) throw new ProbeFault("TM-PROBE-SLOW", "no answer in time");
+      throw faultOf(error, this.#target.password);
     } finally {
-      if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
-      // The loser of the race may reject later, when its connection is gone: whoever asked has his answer.
-      answer.catch(() => undefined);
+      signal.removeEventListener("abort", onAbort);
     }
   }
 
   /** Gives the connection up, at once; the next question makes another. */
   drop(): void {
-    const client = this.#client;
-    this.#client = undefined;
-    this.#major = undefined;
     // Without a last word to the server: it may not be listening.
     this.#socket?.destroy();
     this.#socket = undefined;
-    client?.end({ timeout: 0 }).catch(() => undefined);
+    this.#session = undefined;
+    this.#major = undefined;
   }
 
   close(): void {
@@ -94,67 +78,38 @@ export class KeptConnection {
     this.drop();
   }
 
-  #checkVersion(): void {
-    if (this.major === undefined) throw new ProbeFault("TM-PROBE-GARBAGE", "it does not say which version it is");
-    if (this.#isTooOld()) throw this.#tooOld();
-  }
-
-  #isTooOld(): boolean {
-    return this.major !== undefined && this.major < OLDEST_MAJOR;
-  }
-
-  #tooOld(): ProbeFault {
-    return new ProbeFault("TM-PROBE-VERSION", `it is PostgreSQL ${this.major}; ${OLDEST_MAJOR} is the oldest supported`);
-  }
-
-  #open(): postgres.Sql {
-    const { host, port, user, password, database, tls } = this.#target;
+  async #open(): Promise<QuerySession> {
+    this.drop();
+    const { host, user, password, database, tls } = this.#target;
     const { applicationName, readOnly, statementTimeoutMs, synchronousCommit } = this.#settings;
-    let used = false;
-    const options = {
+    const session = await QuerySession.open(await this.#connect(), {
       host,
-      port,
       user,
-      ...(password === undefined ? {} : { password: () => password.reveal() }),
+      ...(password === undefined ? {} : { password }),
       database,
-      max: 1,
-      idle_timeout: 0,
-      max_lifetime: null,
-      // The turn's signal bounds it.
-      connect_timeout: 0,
-      backoff: false,
-      fetch_types: false,
-      ssl: tls === "disable" ? false : tls,
-      onnotice: () => undefined,
-      connection: {
+      tls,
+      settings: {
         application_name: applicationName,
         search_path: "pg_catalog",
-        statement_timeout: statementTimeoutMs,
-        lock_timeout: statementTimeoutMs,
-        ...(readOnly ? { default_transaction_read_only: true } : {}),
+        statement_timeout: String(statementTimeoutMs),
+        lock_timeout: String(statementTimeoutMs),
+        ...(readOnly ? { default_transaction_read_only: "on" } : {}),
         ...(synchronousCommit === undefined ? {} : { synchronous_commit: synchronousCommit }),
       },
-      socket: async (): Promise<Socket> => {
-        // The driver connects again by itself when a server closes during the login, without end.
-        if (used || this.#closed) throw new ProbeFault("TM-PROBE-AWAY", "it ended the connection during the login");
-        used = true;
-        return this.#connect();
-      },
-    };
-    return postgres(options as unknown as postgres.Options<Record<string, never>>);
+    });
+    const major = Number.parseInt(session.version ?? "", 10);
+    if (Number.isNaN(major)) throw new ProbeFault("TM-PROBE-GARBAGE", "it does not say which version it is");
+    if (major < OLDEST_MAJOR)
+      throw new ProbeFault("TM-PROBE-VERSION", `it is PostgreSQL ${major}; ${OLDEST_MAJOR} is the oldest supported`);
+    this.#session = session;
+    this.#major = major;
+    return session;
   }
 
   #connect(): Promise<Socket> {
     const { host, port } = this.#target;
     const socket = connect({ host, port, noDelay: true });
-    // The driver checks the certificate against it.
-    Object.assign(socket, { host });
     this.#socket = socket;
-    // The driver would wait for the rest of whatever length it reads out of another protocol's first bytes.
-    socket.once("data", (chunk: Buffer) => {
-      if (!FIRST_BYTES.includes(chunk.toString("latin1", 0, 1)))
-        socket.destroy(new ProbeFault("TM-PROBE-GARBAGE", "what answers there does not speak PostgreSQL's protocol"));
-    });
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
         socket.removeListener("connect", settle);
@@ -173,6 +128,5 @@ export class KeptConnection {
 
 /** What the server answered to a question leaves the session as it was; a refused login, the server's end, and all else leave none or a doubtful one. */
 function keepsSession(error: unknown): boolean {
-  const { name, code } = error as { name?: string; code?: string };
-  return name === "PostgresError" && code !== undefined && !/^(28|57P|08|3D)/.test(code);
+  return error instanceof PostgresError && !error.endsSession && !/^(28|57P|08|3D)/.test(error.code);
 }
