@@ -20,6 +20,7 @@ const tasks = {
   test: [[module_("vitest/vitest.mjs"), "run"]],
   bench: [[...source, "benchmarks/main.ts"]],
   "bench:wal": [[...source, "benchmarks/wal/main.ts"]],
+  "bench:probes": [[...source, "benchmarks/probes/main.ts"]],
   "error-docs": [[...source, "tools/generate-error-docs.ts"]],
   "metric-docs": [[...source, "tools/generate-metric-docs.ts"]],
   build: [[module_("typescript/bin/tsc"), "-b"]],
