@@ -365,6 +365,17 @@ describe("the configuration of what is looked at", () => {
     expect(golden(text.replace("consumer: C", "consumer: C, isCopy: true"))).toEqual([]);
   });
 
+  it("writes no canary by itself where its rows would count as writes that a bound is about", () => {
+    const managed = readFileSync(new URL("../../examples/orders.yaml", import.meta.url), "utf8");
+    const canaryOf = (policy: string): unknown => {
+      const checked = checkConfig(managed.replace("policy: available", policy), "tidemark.yaml");
+      return "config" in checked ? checked.config.observed["orders"]?.canary : checked;
+    };
+    expect(canaryOf("policy: { bounded: 5s }")).toBe("positions");
+    expect(canaryOf("policy: { bounded: 5s }\n    canary: write")).toBe("write");
+    expect(canaryOf("policy: never-lose")).toBe("write");
+  });
+
   it("lets a store that Tidemark runs have further copies, with names of their own", () => {
     const managed = readFileSync(new URL("../../examples/orders.yaml", import.meta.url), "utf8");
     const copies = (name: string): string =>

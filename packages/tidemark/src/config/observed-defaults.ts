@@ -27,8 +27,16 @@ export function sourceKindsOf(copy: CopyFile): SourceKind[] {
 export function completeObserved(store: StoreFile | ObservedStoreFile, places: Places): ObservedConfig {
   return {
     copies: Object.entries(store.copies ?? {}).map(([name, copy]) => completeCopy(copy, name, places)),
-    canary: store.canary ?? (store.kind === "observed" ? "positions" : "write"),
+    canary: store.canary ?? usualCanary(store),
   };
+}
+
+/**
+ * Under `bounded` commits stop when the newest WAL without a copy is too old. A row of the canary is such WAL: an idle store whose standby is away would
+ * refuse the first write of its users.
+ */
+function usualCanary(store: StoreFile | ObservedStoreFile): ObservedConfig["canary"] {
+  return store.kind === "observed" || typeof store.policy === "object" ? "positions" : "write";
 }
 
 /** `copy` has exactly one source. */
