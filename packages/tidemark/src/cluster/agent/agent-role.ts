@@ -10,6 +10,7 @@ import { roleServer } from "../role-server.ts";
 import { OPEN_PATHS, addAgentRoutes } from "./agent-server.ts";
 import { ControlLink } from "./control-link.ts";
 import { NodeSupervisor } from "./node-supervisor.ts";
+import type { NodeStep } from "./postgres-node.ts";
 import { PostgresNode } from "./postgres-node.ts";
 
 export interface AgentRoleOptions {
@@ -25,11 +26,12 @@ export interface AgentRoleOptions {
   readonly signal: AbortSignal;
   /** Called once the agent answers requests; PostgreSQL may still be coming up. */
   readonly onReady?: () => void;
+  readonly step?: (step: NodeStep) => void;
 }
 
 /** Runs the agent of one node until `signal` aborts. Rejects when its port is taken, PostgreSQL cannot be found, or the names are unknown. */
 export async function runAgentRole(options: AgentRoleOptions): Promise<void> {
-  const { config, clock, random, signal } = options;
+  const { config, clock, random, signal, step } = options;
   const found = Object.entries(config.stores)
     .filter(([name]) => options.store === undefined || name === options.store)
     .flatMap(([storeName, store]) =>
@@ -46,7 +48,16 @@ export async function runAgentRole(options: AgentRoleOptions): Promise<void> {
   const logger = options.logger.child({ store: storeName, node: options.node });
   const token = await readOrCreateSecret(config.control.internalTokenFile);
   const password = await readOrCreateSecret(store.passwordFile);
-  const node = await PostgresNode.open({ storeName, store, node: nodeConfig, token, logger, clock, random });
+  const node = await PostgresNode.open({
+    storeName,
+    store,
+    node: nodeConfig,
+    token,
+    logger,
+    clock,
+    random,
+    ...(step === undefined ? {} : { step }),
+  });
   const address = { host: config.control.host, port: config.control.port };
   const supervisor: NodeSupervisor = new NodeSupervisor(node, {
     store: new HttpLeaseStore({ address, token, clock }),
@@ -57,6 +68,7 @@ export async function runAgentRole(options: AgentRoleOptions): Promise<void> {
   const link = new ControlLink({ client, clock, logger, status: () => supervisor.status() });
   const server = roleServer({ token, logger, open: OPEN_PATHS });
   addAgentRoutes(server, supervisor, () => link.route);
+  if (step !== undefined) server.addHook("onResponse", async (request) => step(`answered ${request.url}`));
   await server.listen({ host: nodeConfig.agent.host, port: nodeConfig.agent.port });
   try {
     options.onReady?.();

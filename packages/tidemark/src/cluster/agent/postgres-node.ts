@@ -39,7 +39,11 @@ export interface NodeWorld {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly random: Random;
+  readonly step?: (step: NodeStep) => void;
 }
+
+/** A place between two things that must be done in this order, at which a test ends the process. */
+export type NodeStep = "promising" | "promised" | "voted" | `answered ${string}`;
 
 const PASSFILE = "tidemark-replication.pass";
 /** How long a standby may take until it accepts sessions, and a primary to recover, milliseconds. */
@@ -119,7 +123,9 @@ export class PostgresNode {
   /** Durable before it resolves (R3). */
   async promise(epoch: Epoch): Promise<void> {
     if (this.#file === undefined || this.#file.promise?.epoch === epoch) return;
+    this.world.step?.("promising");
     await this.write({ ...this.#file, promise: { epoch } });
+    this.world.step?.("promised");
   }
 
   /** Whether the stopped data directory would start as a standby. */

@@ -52,6 +52,7 @@ export async function revoke(node: PostgresNode, epoch: Epoch, knownTimeline: Ti
   const timeline = knownTimeline ?? (await node.identify()).timeline;
   const vote: Vote = { node: node.world.node.name, identity: node.file.identity, epoch, timeline, end: facts.lsn };
   await node.write({ ...node.file, vote });
+  node.world.step?.("voted");
   logger.info({ epoch, end: vote.end, timeline, tookMs: Math.round(clock.monotonicMs() - startedMs) }, "promised and voted");
   return vote;
 }

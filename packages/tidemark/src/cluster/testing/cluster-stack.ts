@@ -5,16 +5,17 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
-import { freePort, testFolder } from "@tidemark/postgres/testing/cluster-fixture";
+import { freePort, testBinaries, testFolder } from "@tidemark/postgres/testing/cluster-fixture";
 import { postgresProcesses } from "@tidemark/postgres/process-table";
 import postgres from "postgres";
 import type { Config, StoreConfig, SynchronousPolicy } from "../../config/config.ts";
 import { HISTORY_DEFAULTS } from "../../history/history-options.ts";
 import type { StoreReport } from "../../control/cluster-status.ts";
 import type { AgentStatus } from "../agent-status.ts";
+import type { NodeStep } from "../agent/postgres-node.ts";
 import type { PrimaryRoute } from "../cluster-record.ts";
 
 export const STORE = "orders";
@@ -35,10 +36,12 @@ export class ClusterStack {
   readonly folder: string;
   readonly config: Config;
   readonly #processes = new Map<string, ChildProcess>();
+  readonly #environment: NodeJS.ProcessEnv;
 
-  private constructor(folder: string, config: Config) {
+  private constructor(folder: string, config: Config, environment: NodeJS.ProcessEnv) {
     this.folder = folder;
     this.config = config;
+    this.#environment = environment;
   }
 
   static async make(options: StackOptions = {}): Promise<ClusterStack> {
@@ -95,7 +98,7 @@ export class ClusterStack {
       commands: {},
     } as unknown as Config;
     for (const node of store.nodes) await mkdir(join(node.dataDir, ".."), { recursive: true, mode: 0o755 });
-    const stack = new ClusterStack(folder, config);
+    const stack = new ClusterStack(folder, config, await environment());
     await stack.writeConfig(config);
     return stack;
   }
@@ -108,14 +111,18 @@ export class ClusterStack {
     await writeFile(join(this.folder, "config.json"), JSON.stringify(config));
   }
 
-  /** Starts `control`, the agent of a node, or a vault, and waits until it answers. */
-  async start(role: string): Promise<void> {
+  /**
+   * Starts `control`, the agent of a node, or a vault, and waits until it answers.
+   * @param killAt a step at which an agent kills itself; {@link gone} waits for that.
+   */
+  async start(role: string, killAt?: NodeStep): Promise<void> {
     const script = fileURLToPath(new URL("role-process.ts", import.meta.url));
     const config = join(this.folder, "config.json");
     const kind = this.store.vaults.some((vault) => vault.name === role) ? "vault" : "agent";
-    const args = role === "control" ? ["control", config] : [kind, config, role];
+    const args = role === "control" ? ["control", config] : [kind, config, role, ...(killAt === undefined ? [] : [killAt])];
     const child = spawn(process.execPath, ["--conditions=@tidemark/source", "--disable-warning=ExperimentalWarning", script, ...args], {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env: this.#environment,
     });
     child.stderr?.pipe(createWriteStream(join(this.folder, `${role}.log`), { flags: "a" }));
     this.#processes.set(role, child);
@@ -138,6 +145,12 @@ export class ClusterStack {
     const end = once(child, "exit");
     child.kill(signal);
     if (signal === "SIGKILL" || signal === "SIGTERM") await end;
+  }
+
+  /** Resolves when the process of a role is gone, however it ended. */
+  async gone(role: string): Promise<void> {
+    const child = this.#processes.get(role);
+    if (child !== undefined && child.exitCode === null && child.signalCode === null) await once(child, "exit");
   }
 
   /** The PostgreSQL processes of a node, the postmaster first. */
@@ -259,4 +272,10 @@ export class ClusterStack {
     }
     if (process.env["TIDEMARK_KEEP"] === undefined) await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   }
+}
+
+/** Agents choose PostgreSQL themselves, unless this run of the tests is about another one. */
+async function environment(): Promise<NodeJS.ProcessEnv> {
+  if ((process.env["TIDEMARK_TEST_PG_MAJOR"] ?? "") === "") return process.env;
+  return { ...process.env, TIDEMARK_PG_BIN: dirname((await testBinaries()).postgres) };
 }
