@@ -27,7 +27,12 @@ const tasks = {
 };
 // All major versions of PostgreSQL, for the tests of what differs between them; elsewhere 18 and one other in turn.
 tasks["test-majors"] = [[module_("vitest/vitest.mjs"), "run", "--project", "postgres"]];
-const environments = { "test-majors": { TIDEMARK_TEST_PG_MAJORS: process.env.TIDEMARK_TEST_PG_MAJORS || "15,16,17,18" } };
+const environments = { "test-majors": [{ TIDEMARK_TEST_PG_MAJORS: process.env.TIDEMARK_TEST_PG_MAJORS || "15,16,17,18" }] };
+// Whole clusters and the applier, which take one version a run, on those that `npm test` does not take: one line for each.
+const otherMajors = (process.env.TIDEMARK_TEST_PG_MAJORS || "15,16,17").split(",");
+const wholePath = ["packages/tidemark/src/cluster/", "packages/tidemark/src/applier/"];
+tasks["test-cluster-majors"] = otherMajors.map(() => [module_("vitest/vitest.mjs"), "run", "--project", "postgres", ...wholePath]);
+environments["test-cluster-majors"] = otherMajors.map((major) => ({ TIDEMARK_TEST_PG_MAJOR: major }));
 tasks.check = [
   ...tasks.typecheck,
   ...tasks.lint,
@@ -46,7 +51,7 @@ for (const [index, line] of tasks[task].entries()) {
     const child = spawn(node, [...line, ...extra], {
       cwd: root,
       stdio: "inherit",
-      env: { ...runtimeEnvironment(), ...environments[task], PATH: `${join(node, "..")}:${process.env.PATH}` },
+      env: { ...runtimeEnvironment(), ...environments[task]?.[index], PATH: `${join(node, "..")}:${process.env.PATH}` },
     });
     for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
     child.on("exit", (status, signal) => resolve(status ?? (signal === "SIGINT" ? 130 : 143)));
