@@ -6,6 +6,7 @@ import { readOptions, USAGE, type BenchOptions } from "./bench-options.ts";
 import { measureFailover } from "./failover.ts";
 import { describeMachine } from "./machine.ts";
 import { measureMemory } from "./memory.ts";
+import { stopPeers } from "./contenders/peer-process.ts";
 import { putIntoPage } from "./page.ts";
 import { renderReport, type BenchReport } from "./report.ts";
 import { BenchStack } from "./stack/bench-stack.ts";
@@ -42,6 +43,12 @@ async function withStack<T>(folder: string, work: (stack: BenchStack) => Promise
   }
 }
 
+/** What was measured until then is of no use; what was started must not stay. */
+function leave(folder: string, code: number): never {
+  rmSync(folder, { recursive: true, force: true });
+  process.exit(code);
+}
+
 async function main(): Promise<number> {
   let options: BenchOptions | "help";
   try {
@@ -57,6 +64,12 @@ async function main(): Promise<number> {
   const folder = mkdtempSync(join(options.dir, "tidemark-bench-"));
   // PostgreSQL's user must be able to enter it, or its data would be put elsewhere and stay behind.
   chmodSync(folder, 0o711);
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    process.once(signal, () => void stopPeers().finally(() => leave(folder, code)));
+  }
   try {
     const report = await measure(options, folder);
     const text = renderReport(report);

@@ -5,6 +5,13 @@ import { delimiter, join } from "node:path";
 
 export { freePort } from "@tidemark/kernel/platform/free-ports";
 
+const alive = new Set<PeerProcess>();
+
+/** Ends every server that still runs, for a benchmark that is interrupted. */
+export async function stopPeers(): Promise<void> {
+  await Promise.all([...alive].map((peer) => peer.stop()));
+}
+
 /** A server that the benchmark started and will end, in a process group of its own. */
 export class PeerProcess {
   readonly #child: ChildProcess;
@@ -23,9 +30,11 @@ export class PeerProcess {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     closeSync(fd);
+    alive.add(this);
     this.#exited = new Promise((resolve) => {
       const ended = (): void => {
         this.#running = false;
+        alive.delete(this);
         resolve();
       };
       this.#child.once("exit", ended);
