@@ -48,7 +48,8 @@ export function shellWords(text: string): string[] {
   const words: string[] = [];
   let word: string | undefined;
   let quote: string | undefined;
-  for (const [index, character] of [...text].entries()) {
+  for (let index = 0; index < text.length; index++) {
+    const character = text.charAt(index);
     if (quote !== undefined) {
       if (character === quote) quote = undefined;
       else word += character;
@@ -58,7 +59,7 @@ export function shellWords(text: string): string[] {
     } else if (/\s/.test(character)) {
       if (word !== undefined) words.push(word);
       word = undefined;
-    } else if (/[|;&)]/.test(character) || (character === "#" && word === undefined) || isRedirection([...text], index)) {
+    } else if (/[|;&)]/.test(character) || (character === "#" && word === undefined) || isRedirection(text, index)) {
       break;
     } else word = (word ?? "") + character;
   }
@@ -67,7 +68,6 @@ export function shellWords(text: string): string[] {
 }
 
 /** `> file` and not `<store>`, which is a place for a name. */
-function isRedirection(text: readonly string[], index: number): boolean {
-  const before = text.slice(0, index).join("");
-  return text[index] === ">" && !/<[^<>\s]*$/.test(before);
+function isRedirection(text: string, index: number): boolean {
+  return text[index] === ">" && !/<[^<>\s]*$/.test(text.slice(0, index));
 }
