@@ -14,9 +14,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BarmanProbe } from "./barman-probe.ts";
 import { PgbackrestProbe } from "./pgbackrest-probe.ts";
 import type { Probe } from "./probe.ts";
+import { PGBACKREST, pgbackrestRepository } from "./testing/pgbackrest-repository.ts";
 
 const REQUIRED = process.env["TIDEMARK_REQUIRE_PEERS"] === "1";
-const PGBACKREST = "/usr/bin/pgbackrest";
 const BARMAN = "/usr/bin/barman";
 /** Both may run for so long, milliseconds; the machine may be busy. */
 const COMMAND_MS = 60_000;
@@ -65,49 +65,23 @@ const ask = async <T>(question: (sql: postgres.Sql) => Promise<T>): Promise<T> =
 
 describe.runIf(existsSync(PGBACKREST) || REQUIRED)("a real pgBackRest", () => {
   it("is an unproven copy from its first backup on, and none before", { timeout: 180_000 }, async () => {
-    const { folder, connection } = primary;
-    for (const name of ["repo", "log", "lock"]) {
-      await mkdir(join(folder, name));
-      await own(join(folder, name));
-    }
-    const config = join(folder, "pgbackrest.conf");
-    const lines = [
-      "[global]",
-      `repo1-path=${join(folder, "repo")}`,
-      "repo1-retention-full=2",
-      `log-path=${join(folder, "log")}`,
-      `lock-path=${join(folder, "lock")}`,
-      "start-fast=y",
-      "[main]",
-      `pg1-path=${join(folder, "data")}`,
-      `pg1-port=${connection.port}`,
-      `pg1-user=${connection.user}`,
-    ];
-    await writeFile(config, [...lines, ""].join("\n"));
-    await own(config);
-    const stanza = [`--config=${config}`, "--stanza=main"];
-    const make = (name = "main") =>
+    const repository = await pgbackrestRepository(primary);
+    const make = () =>
       new PgbackrestProbe({
         store: "orders",
         copy: "backups",
-        stanza: name,
+        stanza: "main",
         repositories: { 1: { machine: "here" } },
-        source: { kind: "command", command: [PGBACKREST, `--config=${config}`, `--stanza=${name}`, "info", "--output=json"] },
+        source: { kind: "command", command: repository.info() },
         clock: systemClock,
       });
 
     expect((await look(make())).copy).toMatchObject({ recoveryPoint: { known: false } });
 
-    await ask(async (sql) => {
-      await sql.unsafe(`ALTER SYSTEM SET archive_command = '${PGBACKREST} --config=${config} --stanza=main archive-push %p'`);
-      await sql.unsafe("ALTER SYSTEM SET archive_mode = on");
-    });
-    await primary.server.stop("fast");
-    await primary.server.start({ awaitReady: "accepting" });
-    await run(PGBACKREST, [...stanza, "stanza-create"]);
+    await repository.attach();
     expect((await look(make())).copy).toMatchObject({ recoveryPoint: { known: false, why: "there is no whole backup" } });
     const fromMs = Date.now();
-    await run(PGBACKREST, [...stanza, "--type=full", "backup"]);
+    await repository.backup();
     const { copy, figures } = await look(make());
     expect(copy).toMatchObject({
       name: "backups/repo1",
