@@ -34,7 +34,7 @@ const SETTINGS = {
   wal_receiver_timeout: "10s",
 };
 
-/** What examples/postgresql-grants.sql grants. */
+/** What `tidemark grants --canary` grants. */
 const GRANTS = [
   `CREATE ROLE ${PROBE} LOGIN PASSWORD '${PASSWORD}'`,
   `GRANT pg_monitor TO ${PROBE}`,

@@ -109,6 +109,7 @@ function archiveOf(survey: ServerSurvey): CopyFound[] {
 }
 
 const PARTS = {
+  cluster: "which cluster it is",
   settings: "settings",
   overrides: "settings of roles and databases",
   replicas: "replicas",

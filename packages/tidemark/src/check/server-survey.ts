@@ -12,6 +12,7 @@ export interface ServerSurvey {
   readonly tookMs: number;
   readonly server: ServerIdentity;
   readonly self: OwnRights;
+  readonly cluster: Seen<ClusterSeen>;
   /** Settings by name; those that this version does not have, or that may not be seen, are absent. */
   readonly settings: Seen<Readonly<Record<string, SettingSeen>>>;
   /** `ALTER ROLE … SET` and `ALTER DATABASE … SET`, of the settings that durability depends on. */
@@ -41,6 +42,17 @@ export interface ServerIdentity {
   readonly address: string | null;
   /** Something between here and the server shares its connections. */
   readonly pooled: boolean;
+}
+
+/** Which cluster it is and on which branch of it. */
+export interface ClusterSeen {
+  /** The same on every server of a cluster, from initdb on. */
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** `default_transaction_read_only`: it takes no writes from who does not insist. */
+  readonly readOnly: boolean;
+  /** When the server started, by its own clock: two addresses with the same answer are one server. */
+  readonly started: string;
 }
 
 /** What the login that asked may do. */

@@ -43,6 +43,13 @@ export const IDENTITY = `select json_build_object(
   'superuser', (select rolsuper from pg_roles where rolname = current_user),
   'monitor', pg_has_role('pg_monitor', 'usage')) as j`;
 
+export const CLUSTER = `select json_build_object(
+  'system_identifier', (select system_identifier::text from pg_control_system()),
+  'timeline', case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
+    else ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int end,
+  'read_only', current_setting('default_transaction_read_only') = 'on',
+  'started', pg_postmaster_start_time()::text) as j`;
+
 // Connection strings and commands may hold secrets: they stay on the server.
 export const SETTINGS = `select coalesce(json_object_agg(name, json_build_object('unit', unit, 'value', case name
     when 'primary_conninfo' then case when setting ~ 'dbname' then 'names a database' else 'names no database' end

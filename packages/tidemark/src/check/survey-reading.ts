@@ -2,6 +2,7 @@
 // nothing is taken for granted: what is not of the expected form makes its part unknown.
 import type {
   ArchiverSeen,
+  ClusterSeen,
   DatabaseSeen,
   OwnRights,
   PreparedSeen,
@@ -37,6 +38,16 @@ export function identity(value: unknown): {
     address: textOrNull(row, "address"),
     pid: number(row, "pid"),
     self: { user: text(row, "user"), superuser: row["superuser"] === true, monitor: row["monitor"] === true },
+  };
+}
+
+export function cluster(value: unknown): ClusterSeen {
+  const row = fields(value);
+  return {
+    systemIdentifier: text(row, "system_identifier"),
+    timeline: number(row, "timeline"),
+    readOnly: flag(row, "read_only"),
+    started: text(row, "started"),
   };
 }
 

@@ -35,18 +35,20 @@ export async function surveyServer(target: ConnectionTarget, clock: Clock, watch
     const ask = async <T>(text: string, reading: (value: unknown) => T): Promise<Seen<T>> =>
       readPart(await connection.ask(text, Math.min(PARTS_MS, left())), reading);
     // All at once: over a long way each round trip counts.
-    const [settings, replicas, slots, archiver, overrides, prepared, database, transactions, walDirectory, recovery] = await Promise.all([
-      ask(query.SETTINGS, read.settings),
-      ask(query.REPLICAS, read.replicas),
-      ask(query.SLOTS, read.slots),
-      connection.ask(query.ARCHIVER, Math.min(PARTS_MS, left())),
-      ask(query.OVERRIDES, read.overrides),
-      ask(query.PREPARED, read.prepared),
-      ask(query.DATABASE, read.database),
-      self.superuser || self.monitor ? ask(query.TRANSACTIONS, read.transactions) : HIDDEN,
-      ask(query.WAL_DIRECTORY, read.walDirectory),
-      server.inRecovery ? ask(query.RECOVERY, read.recovery) : undefined,
-    ]);
+    const [cluster, settings, replicas, slots, archiver, overrides, prepared, database, transactions, walDirectory, recovery] =
+      await Promise.all([
+        ask(query.CLUSTER, read.cluster),
+        ask(query.SETTINGS, read.settings),
+        ask(query.REPLICAS, read.replicas),
+        ask(query.SLOTS, read.slots),
+        connection.ask(query.ARCHIVER, Math.min(PARTS_MS, left())),
+        ask(query.OVERRIDES, read.overrides),
+        ask(query.PREPARED, read.prepared),
+        ask(query.DATABASE, read.database),
+        self.superuser || self.monitor ? ask(query.TRANSACTIONS, read.transactions) : HIDDEN,
+        ask(query.WAL_DIRECTORY, read.walDirectory),
+        server.inRecovery ? ask(query.RECOVERY, read.recovery) : undefined,
+      ]);
     const segmentBytes = settings.known ? Number(settings.value["wal_segment_size"]?.value) : Number.NaN;
     const watched = await watchPositions(connection, clock, { watchMs, left });
     return {
@@ -55,6 +57,7 @@ export async function surveyServer(target: ConnectionTarget, clock: Clock, watch
       tookMs: clock.monotonicMs() - startMs,
       server,
       self,
+      cluster,
       settings,
       overrides,
       replicas: visible(replicas, self),

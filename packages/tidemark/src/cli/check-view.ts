@@ -18,10 +18,10 @@ export function describeCheck(report: CheckReport, { paint, columns }: Pick<Term
     ...copies(report, { paint, columns }),
     "",
     paint.strong("What would be lost now"),
-    ...report.exposure.flatMap((entry, index) => exposure(entry, { paint, columns }, report.exposure[index - 1]?.because)),
+    ...report.exposure.flatMap((entry, index) => describeExposure(entry, { paint, columns }, report.exposure[index - 1]?.because)),
     "",
     paint.strong("Findings") + paint.dim(`  ${tally(report.findings)}`),
-    ...report.findings.flatMap((entry) => finding(entry, { paint, columns })),
+    ...report.findings.flatMap((entry) => describeFinding(entry, { paint, columns })),
     ...(report.unknown.length === 0
       ? []
       : ["", paint.strong("Not known"), ...report.unknown.map(({ part, why }) => line(`  ${part}: ${why}`, "    "))]),
@@ -31,7 +31,7 @@ export function describeCheck(report: CheckReport, { paint, columns }: Pick<Term
   ];
 }
 
-type View = Pick<Terminal, "paint" | "columns">;
+export type View = Pick<Terminal, "paint" | "columns">;
 
 function copies(report: CheckReport, { paint, columns }: View): string[] {
   if (report.unknown.some(({ part }) => part === "replicas") && report.copies.length === 0) return [paint.warn("  unknown: see below")];
@@ -55,7 +55,8 @@ function copies(report: CheckReport, { paint, columns }: View): string[] {
   return layTable(titles, report.copies.map(row), { columns, dim: paint.dim });
 }
 
-function exposure(entry: SeenExposure, { paint, columns }: View, before: string | undefined): string[] {
+/** One scenario's lines; `before` is the reason that was shown last. */
+export function describeExposure(entry: SeenExposure, { paint, columns }: View, before: string | undefined): string[] {
   const { kind } = entry.exposure;
   const text = exposureText(entry.exposure);
   const painted =
@@ -74,8 +75,8 @@ function exposure(entry: SeenExposure, { paint, columns }: View, before: string 
   ];
 }
 
-/** `0`, `320 ms ±100 ms`, `more than 3.00 s`, `everything`, `unknown`: a number only where there is one. */
-function exposureText(exposure: Exposure): string {
+/** `nothing`, `320 ms ±100 ms`, `more than 3.00 s`, `everything`, `unknown`: a number only where there is one. */
+export function exposureText(exposure: Exposure): string {
   switch (exposure.kind) {
     case "known":
       return exposure.ms === 0 ? "nothing" : `${formatDuration(exposure.ms)} ±${formatDuration(exposure.errorMs)}`;
@@ -88,7 +89,8 @@ function exposureText(exposure: Exposure): string {
   }
 }
 
-function tally(findings: readonly Finding[]): string {
+/** `2 critical, 1 warning`. */
+export function tally(findings: readonly Pick<Finding, "severity">[]): string {
   if (findings.length === 0) return "none";
   return SEVERITIES.flatMap((severity) => {
     const found = findings.filter((entry) => entry.severity === severity).length;
@@ -96,10 +98,16 @@ function tally(findings: readonly Finding[]): string {
   }).join(", ");
 }
 
-function finding({ code, severity, title, evidence, fix, page }: Finding, { paint, columns }: View): string[] {
+/** A finding's lines, the first one empty. `subject` says whom it is about where that is not the report's one server. */
+export function describeFinding(
+  { code, severity, title, evidence, fix, page }: Finding,
+  { paint, columns }: View,
+  subject?: string,
+): string[] {
   return [
     "",
     wrap(`${PAINTS[severity](paint)(severity)}  ${title}`, columns + (PAINTS[severity](paint)(severity).length - severity.length), "  "),
+    ...(subject === undefined ? [] : [paint.strong(wrap(`  ${subject}`, columns, "  "))]),
     ...evidence.map((text) => wrap(`  seen: ${text}`, columns, "        ")),
     ...fix.map((text) => wrap(`  fix:  ${text}`, columns, "        ")),
     ...(code.length + page.length + 4 <= columns ? [`  ${code}  ${page}`] : [`  ${code}`, `  ${page}`]).map(paint.dim),

@@ -45,6 +45,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./check-command.ts")).checkCommand(context),
   },
   {
+    name: "doctor",
+    group: LOOK,
+    summary: "the same for the whole configuration",
+    load: async (context) => (await import("./doctor-command.ts")).doctorCommand(context),
+  },
+  {
     name: "grants",
     group: LOOK,
     summary: "the SQL that lets Tidemark look at a PostgreSQL",

@@ -72,6 +72,7 @@ export const HEALTHY: ServerSurvey = {
   tookMs: 3_000,
   server: { versionNumber: 180_004, major: 18, inRecovery: false, address: "10.0.0.1", pooled: false },
   self: { user: "monitor", superuser: false, monitor: true },
+  cluster: known({ systemIdentifier: "7000000000000000001", timeline: 1, readOnly: false, started: "2026-11-01 00:00:00+00" }),
   ...settings(),
   overrides: known([]),
   replicas: known([STANDBY]),
