@@ -14,6 +14,7 @@ export const alertErrors = {
     normal: false,
     retry: "later",
     hint: "Check the disk of the state folder. Judgement starts again with the process; alerts that were firing are kept in the file.",
+    httpStatus: 503,
   },
   "TM-ALERT-SILENCE": {
     meaning: "A silence was asked for that nobody could answer for: without an end, a person, a reason or anything that it is about.",

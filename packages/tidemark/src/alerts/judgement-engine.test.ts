@@ -192,7 +192,7 @@ describe("judgement", () => {
     const exposures = Array.from({ length: 10_003 }, (_, index) => exposureOfTest({ service: `s${index}`, exposureMs: 2, rpoMs: 1 }));
     engine.observe(clock.wallMs(), { exposures, stores: [], vaults: [] });
     expect(engine.stats()).toEqual({ pending: 0, firing: 10_000, refused: 3 });
-  });
+  }, 120_000);
 });
 
 describe("settings", () => {

@@ -1,6 +1,6 @@
 import { seededRandom } from "@tidemark/kernel/random";
 import { describe, expect, it } from "vitest";
-import { slownessOf, spansOf, WRITE_STAGES, type WriteLife } from "./write-life.ts";
+import { slownessOf, spansOf, WRITE_ATTRIBUTES, WRITE_STAGES, type WriteLife } from "./write-life.ts";
 import { WriteLifeSampler, type Beginning } from "./write-life-sampler.ts";
 
 const life: WriteLife = {
@@ -54,6 +54,11 @@ describe("the life of one write", () => {
       "tidemark.timeline": 1,
       "tidemark.write.end": "complete",
     });
+  });
+
+  it("says in its spans what is listed, and nothing else", () => {
+    const said = spansOf(life).flatMap(({ attributes }) => Object.keys(attributes));
+    expect([...new Set(said)].toSorted()).toEqual(Object.keys(WRITE_ATTRIBUTES).toSorted());
   });
 
   it("has no span for a stage that was not seen, and none that ends before it begins", () => {

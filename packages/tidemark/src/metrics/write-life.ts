@@ -22,7 +22,17 @@ export const WRITE_SPANS: Readonly<Record<WriteStage, { readonly name: string; r
 };
 
 /** The span of the whole write. */
-export const WRITE_SPAN = "tidemark.write";
+const WRITE_SPAN = "tidemark.write";
+
+/** What the spans say besides their names and times. */
+export const WRITE_ATTRIBUTES: Readonly<Record<string, { readonly of: "the write" | "a stage"; readonly value: string }>> = {
+  "tidemark.write.id": { of: "the write", value: "its id, as in its receipt" },
+  "tidemark.store": { of: "the write", value: "the store that it is of" },
+  "tidemark.lsn": { of: "the write", value: "its commit's position, or one behind it; absent before the commit" },
+  "tidemark.timeline": { of: "the write", value: "the timeline that the position is on" },
+  "tidemark.write.end": { of: "the write", value: "`complete`, or `given-up`" },
+  "tidemark.stage": { of: "a stage", value: "the stage" },
+};
 
 export interface WriteLife {
   /** The write's id, as in its receipt. */
