@@ -26,6 +26,8 @@ interface UpOptions extends PlaceOptions {
   readonly timeout: number;
   /** The supervisor of --detach: tells its parent over IPC instead of printing. */
   readonly inBackground?: boolean;
+  /** The stack of a proof: it ends with its parent, however that ends. */
+  readonly withParent?: boolean;
 }
 
 /** From the supervisor in the background to the command that started it. */
@@ -48,6 +50,7 @@ export function upCommand(context: CommandContext): Command {
         .default(120_000, "2m"),
     )
     .addOption(new Option("--in-background").hideHelp())
+    .addOption(new Option("--with-parent").hideHelp())
     .addHelpText(
       "after",
       "\nExamples:\n  tidemark up\n  tidemark up --detach && tidemark status\n  tidemark up --config shop.yaml --state-dir /var/lib/shop\n\nExit codes: 0 stopped cleanly, or with --detach: everything is ready · 69 it runs\nalready · 70 a role stopped for good · 75 not ready in time · 78 configuration",
@@ -57,15 +60,17 @@ export function upCommand(context: CommandContext): Command {
       const config = await loadPlace(place);
       if (options.inBackground === true) context.end(await runInBackground(place, config));
       else if (options.detach === true) context.end(await detach(context.terminal, { place, config, timeoutMs: options.timeout }));
-      else context.end(await runInForeground(context.terminal, place, config));
+      else context.end(await runInForeground(context.terminal, { place, config, withParent: options.withParent === true }));
     });
 }
 
-async function runInForeground(terminal: Terminal, place: Place, config: Config): Promise<number> {
+async function runInForeground(terminal: Terminal, job: { place: Place; config: Config; withParent: boolean }): Promise<number> {
+  const { place, config } = job;
   await refuseSecond(config);
   printHead(terminal, place, config);
   const print = (happening: RoleHappening): void => printHappening(terminal, happening);
   return supervise(place, config, {
+    withParent: job.withParent,
     onHappening: print,
     onWaiting: (what) => printWaiting(terminal, what),
     onUp: (tookMs) => printUp(terminal, config, { tookMs, stopWith: "Ctrl-C" }),
@@ -100,6 +105,8 @@ async function runInBackground(place: Place, config: Config): Promise<number> {
 }
 
 interface Watching {
+  /** Ends when the channel to the parent closes, unless any message came before: then it goes on alone. */
+  readonly withParent?: boolean;
   readonly onHappening: (happening: RoleHappening) => void;
   readonly onUp: (tookMs: number) => void;
   /** The roles are ready, and something else is not for some seconds. */
@@ -124,6 +131,10 @@ async function supervise(place: Place, config: Config, watching: Watching): Prom
     }
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  if (watching.withParent === true) {
+    process.once("disconnect", onSignal);
+    process.once("message", () => process.off("disconnect", onSignal));
+  }
   const startedMs = systemClock.monotonicMs();
   stack = await startStack({
     configFile: place.configFile,
@@ -146,6 +157,7 @@ async function supervise(place: Place, config: Config, watching: Watching): Prom
   }
   await asked.promise;
   await stack.stop();
+  if (watching.withParent === true && process.connected) process.disconnect();
   watching.onEnded?.();
   return EXIT.ok;
 }

@@ -35,6 +35,16 @@ function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): { child: C
   return { child, ended: once(child, "close").then(([code]) => ({ code: code as number | null, out, err })) };
 }
 
+/** Resolves when the prover says that it is at `phase`. */
+async function reached(child: ChildProcess, ended: Promise<Ended>, phase: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    child.stderr?.on("data", (chunk: Buffer) => {
+      if (chunk.toString().includes(phase)) resolve();
+    });
+    ended.then(({ err }) => reject(new Error(`ended before "${phase}": ${err}`)), reject);
+  });
+}
+
 /** Processes that name the temporary folder: whatever of a stack is left. */
 function left(): string[] {
   return listProcesses().flatMap(({ pid, state }) => {
@@ -145,17 +155,20 @@ describe("tidemark prove", () => {
         "--output",
         join(folder, phase.replaceAll(" ", "-")),
       ]);
-      await new Promise<void>((resolve, reject) => {
-        child.stderr?.on("data", (chunk: Buffer) => {
-          if (chunk.toString().includes(phase)) resolve();
-        });
-        ended.then(({ err }) => reject(new Error(`ended before "${phase}": ${err}`)), reject);
-      });
+      await reached(child, ended, phase);
       child.kill("SIGINT");
       expect((await ended).code).toBe(130);
       expect(left()).toEqual([]);
     }
     expect(readdirSync(folder).filter((name) => !name.startsWith("."))).toEqual([]);
+  });
+
+  it("leaves no process behind when it is killed itself: the stack ends with it", async () => {
+    const { child, ended } = start(["prove", "--rate", "100", "--seconds", "6", "--json", "--output", join(folder, "proof")]);
+    await reached(child, ended, "load before the fault");
+    child.kill("SIGKILL");
+    await ended;
+    await expect.poll(left, { timeout: 60_000 }).toEqual([]);
   });
 
   it("keeps what the stack said when it did not start, and says where", async () => {

@@ -20,7 +20,8 @@ const LINES_SHOWN = 12;
 
 /**
  * Starts `tidemark up` in the folder of a proof, in a session of its own: Ctrl-C in a terminal reaches the prover only,
- * which then ends the stack in its own order. What it says goes to `up.log` there.
+ * which then ends the stack in its own order. A prover that is killed cannot do that: the stack then ends by itself, when
+ * the channel between the two closes. What it says goes to `up.log` there.
  */
 export function startStack(folder: string, mark: string): StackProcess {
   const log = join(folder, FILES.log);
@@ -30,11 +31,20 @@ export function startStack(folder: string, mark: string): StackProcess {
   try {
     child = spawn(
       process.execPath,
-      [...process.execArgv, main, "up", "--config", join(folder, FILES.config), "--state-dir", join(folder, FILES.stateDir)],
+      [
+        ...process.execArgv,
+        main,
+        "up",
+        "--with-parent",
+        "--config",
+        join(folder, FILES.config),
+        "--state-dir",
+        join(folder, FILES.stateDir),
+      ],
       {
         cwd: folder,
         env: { ...process.env, [MARK]: mark, NO_COLOR: "1" },
-        stdio: ["ignore", output, output],
+        stdio: ["ignore", output, output, "ipc"],
         detached: true,
       },
     );
@@ -50,7 +60,11 @@ export function startStack(folder: string, mark: string): StackProcess {
     );
   });
   ended.catch(() => undefined); // Whoever waits races against it; after a fault nobody does.
-  return { pid, ended, release: () => child.unref() };
+  const release = (): void => {
+    child.send("stay", () => child.disconnect());
+    child.unref();
+  };
+  return { pid, ended, release };
 }
 
 /** The end of a log, for an error message. */
