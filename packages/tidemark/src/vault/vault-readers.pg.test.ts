@@ -1,5 +1,5 @@
 // What those who read a vault's WAL add to it, put together as the role does.
-import { mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -229,5 +229,25 @@ describe("a flipped bit in a sealed segment that is in no archive", () => {
     await vault.until("it is found", ({ faults }) => faults.some(({ code }) => code === "TM-VAULT-DAMAGED"));
     await expect(vault.running.vault.revoke(2 as Epoch)).rejects.toMatchObject({ code: "TM-CLUSTER-ABSTAINED" });
     expect((await readFile(path)).equals(wrong)).toBe(true);
+  }, 60_000);
+});
+
+describe("an archive that cannot be opened", () => {
+  it("keeps the vault from voting: whether a segment here is damaged is not known (R4)", async () => {
+    {
+      await using vault = await ReadVault.start({ folder, primary });
+      await vault.running.reached(await writeWal(primary, 1));
+      await vault.until("it is archived", ({ archive }) => archive?.stores[0]?.recoveryPoint !== undefined);
+      await vault.stop();
+    }
+    const place = join(folder, "vault");
+    for (const name of await readdir(place)) if (name.startsWith("catalogue.sqlite")) await rm(join(place, name));
+    await mkdir(join(place, "catalogue.sqlite"));
+    await using vault = await ReadVault.start({ folder, primary });
+    await vault.running.reached(await writeWal(primary, 1));
+    await vault.until("it is said", ({ faults }) => faults.some(({ code }) => code === "TM-VAULT-CATALOGUE-AWAY"));
+    await expect(vault.running.vault.revoke(2 as Epoch)).rejects.toMatchObject({ code: "TM-CLUSTER-ABSTAINED" });
+    // The promise holds all the same.
+    expect(vault.running.file.promise).toEqual({ epoch: 2 });
   }, 60_000);
 });

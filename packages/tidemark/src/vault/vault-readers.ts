@@ -1,22 +1,19 @@
 // Those who read what the receiver wrote, and what they add to the vault's HTTP and status: serving, commits, archive. A folder
 // that has never met its cluster does not know the size of a segment; they begin once it does. Whatever happens to them, WAL is
 // received and acknowledged all the same.
-import type { SystemIdentifier, Timeline } from "@tidemark/kernel/brands";
+import type { SystemIdentifier } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import { sleep } from "@tidemark/kernel/clock";
 import { TidemarkError, assert } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Lsn } from "@tidemark/kernel/lsn";
-import { formatLsn, parseLsn } from "@tidemark/kernel/lsn";
+import { formatLsn } from "@tidemark/kernel/lsn";
 import type { Random } from "@tidemark/kernel/random";
 import { keepRunning } from "@tidemark/kernel/service";
 import { segmentName } from "@tidemark/postgres/wal/segment-name";
 import type { FastifyInstance } from "fastify";
 import type { VaultConfig } from "../config/config.ts";
 import type { Archive } from "./archive/archive.ts";
-import { LOCAL } from "./archive/archive-book.ts";
-import type { ArchiveStatus } from "./archive/archive-status.ts";
-import { LOCAL_FAULTS } from "./archive/local-keeper.ts";
 import type { WalRange } from "./archive/wal-range.ts";
 import type { ArchiveLimits } from "./archive/archive-options.ts";
 import type { StatusParts } from "./describe-vault.ts";
@@ -53,6 +50,8 @@ export class VaultReaders {
   readonly #shelf: VaultShelf;
   #archive: Archive | undefined;
   #commits: CommitTracker | undefined;
+  /** What the last archive that was open knew to be damaged: until the next one is, nobody mends it. */
+  #lastDamage: readonly WalRange[] | undefined;
   #trouble: { readonly code: string; readonly what: string; readonly sinceMs: number } | undefined;
 
   constructor(vault: Vault, world: ReadersWorld) {
@@ -66,7 +65,7 @@ export class VaultReaders {
     });
     vault.onEvent((event) => this.#hear(event));
     vault.recallBy((place) => this.#recall(place));
-    vault.reach.doubtBy(() => this.#archive?.status().faults.flatMap(damagedHere) ?? []);
+    vault.reach.doubtBy(() => this.#doubts());
   }
 
   /** What they add to the status. */
@@ -192,12 +191,26 @@ export class VaultReaders {
         logger.error({ err: error }, "the archive does not run; it is begun again");
         this.#trouble = { code, what, sinceMs: this.#trouble?.code === code ? this.#trouble.sinceMs : clock.wallMs() };
       }
-      await this.#archive?.close();
-      this.#archive = undefined;
+      await this.#closeArchive();
       await sleep(clock, AGAIN_MS, signal).catch(() => undefined);
     }
-    await this.#archive?.close();
+    await this.#closeArchive();
+  }
+
+  /** Undefined while nobody knows: the segments here are watched by the archive, and it was not open yet. */
+  #doubts(): readonly WalRange[] | undefined {
+    const watched = this.#world.config.archive.stores.length > 0;
+    const damage = watched ? (this.#archive?.damage() ?? this.#lastDamage) : [];
+    const unread = this.#commits?.damage;
+    if (damage === undefined || unread === undefined) return damage;
+    return [...damage, { timeline: unread.to.timeline, start: unread.from.lsn, end: unread.to.lsn }];
+  }
+
+  async #closeArchive(): Promise<void> {
+    const archive = this.#archive;
+    this.#lastDamage = archive?.damage() ?? this.#lastDamage;
     this.#archive = undefined;
+    await archive?.close();
   }
 
   #openArchive(): Promise<Archive> {
@@ -249,10 +262,4 @@ function describeCommits(commits: CommitTracker): ReturnType<NonNullable<StatusP
     ...(facts === undefined ? {} : { commits: facts.commits, commitsSinceLsn: formatLsn(facts.since) }),
     faults: commits.faults,
   };
-}
-
-/** A segment of the folder that is not what was sealed, until it is mended. */
-function damagedHere({ where, code, range }: ArchiveStatus["faults"][number]): WalRange[] {
-  if (where !== LOCAL || range === undefined || !LOCAL_FAULTS.includes(code)) return [];
-  return [{ timeline: range.timeline as Timeline, start: parseLsn(range.start), end: parseLsn(range.end) }];
 }

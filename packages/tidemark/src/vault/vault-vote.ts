@@ -23,11 +23,8 @@ export async function castVote(order: {
     throw abstained(
       `WAL from ${repair.from.lsn} to ${repair.to.lsn} of timeline ${repair.to.timeline} was damaged here and is not whole again`,
     );
-  const [doubt] = reach.doubts();
-  if (doubt !== undefined)
-    throw abstained(
-      `WAL from ${formatLsn(doubt.start)} to ${formatLsn(doubt.end)} of timeline ${doubt.timeline} is damaged or gone here and not mended yet`,
-    );
+  if (reach.doubts() === undefined) throw abstained("the archive is not open: whether a segment here is damaged is not known");
+  refuseDamage(reach);
   const scan = await reach.scan();
   if (scan === undefined) throw abstained("this vault has no WAL yet");
   if (scan.damage !== undefined) throw abstained(`local WAL is damaged from ${formatLsn(scan.damage.from.lsn)} on: ${scan.damage.what}`);
@@ -38,6 +35,8 @@ export async function castVote(order: {
   const { whole } = scan;
   if (record !== undefined && judgeLineage(record, whole.timeline, whole.lsn) === "diverged")
     throw abstained(`timeline ${whole.timeline} at ${formatLsn(whole.lsn)} is not on the recorded line`);
+  // It may have been found while the newest file was read.
+  refuseDamage(reach);
   const hole = scan.holes.at(-1)?.to;
   return {
     node: file.vault,
@@ -47,6 +46,15 @@ export async function castVote(order: {
     end: formatLsn(whole.lsn),
     contiguousFrom: hole === undefined ? run.from : stored(hole),
   };
+}
+
+/** A vote is not given, and not given again, over WAL that is known to be damaged. Throws TM-CLUSTER-ABSTAINED. */
+export function refuseDamage(reach: WalReach): void {
+  const [doubt] = reach.doubts() ?? [];
+  if (doubt !== undefined)
+    throw abstained(
+      `WAL from ${formatLsn(doubt.start)} to ${formatLsn(doubt.end)} of timeline ${doubt.timeline} is damaged or gone here and not mended yet`,
+    );
 }
 
 function abstained(why: string): TidemarkError {

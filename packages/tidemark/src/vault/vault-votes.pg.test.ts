@@ -3,6 +3,7 @@ import { readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Epoch, Timeline } from "@tidemark/kernel/brands";
+import type { Lsn } from "@tidemark/kernel/lsn";
 import { parseLsn } from "@tidemark/kernel/lsn";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import type { TestServer } from "@tidemark/postgres/testing/cluster-fixture";
@@ -94,6 +95,17 @@ describe.each(testMajors())("a vault of PostgreSQL %i", (major) => {
     await expect(again.vault.revoke(epoch(2))).rejects.toMatchObject({ code: "TM-CLUSTER-STALE-EPOCH" });
     // A later claim gets the same end: nothing was received meanwhile.
     expect(await again.vault.revoke(epoch(4))).toMatchObject({ epoch: 4, end: vote.end, timeline: vote.timeline });
+  });
+
+  it("does not answer its vote again over WAL that turned out to be damaged since (R4)", async () => {
+    await using vault = await RunningVault.start(place, targetOf(primary, { epoch: epoch(1) }));
+    await vault.reached(await writeWal(primary, 1));
+    const vote = await vault.vault.revoke(epoch(2));
+    const end = parseLsn(vote.end);
+    vault.vault.reach.doubtBy(() => [{ timeline: 1 as Timeline, start: 0n as Lsn, end }]);
+    await expect(vault.vault.revoke(epoch(2))).rejects.toMatchObject({ code: "TM-CLUSTER-ABSTAINED" });
+    vault.vault.reach.doubtBy(() => []);
+    expect(await vault.vault.revoke(epoch(2))).toEqual(vote);
   });
 
   it("follows nobody of an epoch below its promise, not after a restart either, and the promised one once it stands (R3)", async () => {

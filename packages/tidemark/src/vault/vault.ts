@@ -17,7 +17,7 @@ import { SharedFrontier } from "./receiver/shared-frontier.ts";
 import type { WalPoint } from "./receiver/stream-plan.ts";
 import type { VaultFile, VaultFileChange, VaultVote } from "./vault-file.ts";
 import { changed, makeVaultFolders, newVaultFile, readVaultFile, stored, unstored, writeVaultFile } from "./vault-file.ts";
-import { castVote } from "./vault-vote.ts";
+import { castVote, refuseDamage } from "./vault-vote.ts";
 import { WalReach } from "./wal-reach.ts";
 import type { WalSource, WalTarget } from "./wal-source.ts";
 import { WalFolder } from "./wal-folder.ts";
@@ -222,7 +222,10 @@ export class Vault {
       if (epoch < least) throw new TidemarkError("TM-CLUSTER-STALE-EPOCH", `asked to promise epoch ${epoch}, this vault is at ${least}`);
       const { vote, promise } = this.#file;
       // Asked again. Once that epoch's primary is followed, the answer of then is the answer.
-      if (promise?.epoch === epoch && vote?.epoch === epoch) return vote;
+      if (promise?.epoch === epoch && vote?.epoch === epoch) {
+        refuseDamage(this.reach);
+        return vote;
+      }
       if (promise?.epoch !== epoch) await this.#write((file) => ({ ...file, promise: { epoch } }));
       const thread = this.#thread;
       if (thread === undefined || this.#stopping) throw new TidemarkError("TM-CLUSTER-ABSTAINED", "this vault is not running");

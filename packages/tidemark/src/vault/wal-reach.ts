@@ -17,7 +17,7 @@ export class WalReach {
   readonly #file: () => VaultFile;
   readonly #directory: string;
   #reader: RecordReader | undefined;
-  #doubts: () => readonly WalRange[] = () => [];
+  #doubts: () => readonly WalRange[] | undefined = () => [];
   #history: { readonly timeline: Timeline; readonly steps: readonly TimelineSwitch[] } | undefined;
 
   constructor(options: { frontier: SharedFrontier; file: () => VaultFile; directory: string }) {
@@ -31,17 +31,17 @@ export class WalReach {
     this.#reader = reader;
   }
 
-  /** Who knows of WAL here that is damaged or gone, though the newest file is whole. */
-  doubtBy(doubts: () => readonly WalRange[]): void {
+  /** Who knows of WAL here that is damaged or gone, though the newest file is whole; answers undefined while it does not. */
+  doubtBy(doubts: () => readonly WalRange[] | undefined): void {
     this.#doubts = doubts;
   }
 
-  /** WAL of the run that is not what was received, until it is mended. */
-  doubts(): WalRange[] {
+  /** WAL of the run that is not what was received, until it is mended; undefined while that is not known. */
+  doubts(): WalRange[] | undefined {
     const { run } = this.#file();
     const from = run === undefined ? undefined : unstored(run.from);
     if (from === undefined) return [];
-    return this.#doubts().filter(({ timeline, end }) => timeline >= from.timeline && end > from.lsn);
+    return this.#doubts()?.filter(({ timeline, end }) => timeline >= from.timeline && end > from.lsn);
   }
 
   /** Learns the ancestry of the timeline that is received; to be called when that changed. */

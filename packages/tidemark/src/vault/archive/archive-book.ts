@@ -125,18 +125,22 @@ export class ArchiveBook {
   }
 
   /** A sealed segment that is here. Keeps what is known of it already. */
-  segmentHere(place: Place, sha256?: string): void {
-    const known = this.catalogue.segment(place);
-    if (known === undefined || (sha256 !== undefined && known.sha256 !== sha256)) {
-      this.catalogue.putSegment({
-        timeline: place.timeline,
-        start: place.start,
-        sha256: sha256 ?? known?.sha256,
-        checkTurn: this.catalogue.nextTurn(),
-      });
-    }
+  segmentHere(place: Place): void {
+    if (this.catalogue.segment(place) === undefined) this.#putSegment(place, undefined);
     setOf(this.#local, place.timeline).add(this.#whole(place));
     this.#recheck([LOCAL]);
+  }
+
+  /**
+   * The segment here was read and has this digest. The first one that is recorded stands: two readers may be at it, and the file may be
+   * damaged between them. False when another one is recorded: then it is not what it was.
+   */
+  digested(place: Place, sha256: string): boolean {
+    const known = this.catalogue.segment(place)?.sha256;
+    if (known !== undefined) return known === sha256;
+    this.#putSegment(place, sha256);
+    this.segmentHere(place);
+    return true;
   }
 
   segmentGone(place: Place): void {
@@ -251,6 +255,10 @@ export class ArchiveBook {
     const fault: RecordedFault = { ...note, range: note.range, sinceMs: old?.sinceMs ?? now, seenMs: now };
     this.catalogue.putFault(fault);
     if (old === undefined) this.#parts.logger.error({ ...note, range: undefined }, note.message);
+  }
+
+  #putSegment({ timeline, start }: Place, sha256: string | undefined): void {
+    this.catalogue.putSegment({ timeline, start, sha256, checkTurn: this.catalogue.nextTurn() });
   }
 
   #whole(place: Place): LsnRange {

@@ -32,6 +32,8 @@ export interface Archive extends Service {
   /** WAL that could not be received: kept in the catalogue, an alarm until a base backup after it exists. */
   recordGap(gap: WalRange & { readonly reason: string }): void;
   status(): ArchiveStatus;
+  /** WAL here that was found to be damaged or gone and is not mended yet. From memory: it is known whatever the catalogue does. */
+  damage(): readonly WalRange[];
   /**
    * Reads a segment (24 hex digits) or `<TLI>.history` from the first store that gives it whole; of a growing segment the
    * newest partial one. Rejects with TM-VAULT-CATALOGUE-REBUILDING while it is not known yet what there is, with the store's

@@ -16,8 +16,8 @@ import type { StoreState } from "./archive-status.ts";
 import type { ByteGate } from "./byte-gate.ts";
 import type { ArchivedObject } from "./catalogue.ts";
 import { isCatalogueFault } from "./catalogue-file.ts";
-import { isLocalFault, type LocalKeeper } from "./local-keeper.ts";
-import type { LocalWal, SegmentPlace } from "./local-wal.ts";
+import { changedSegment, type LocalKeeper } from "./local-keeper.ts";
+import { isLocalFault, type LocalWal, type SegmentPlace } from "./local-wal.ts";
 import type { ObjectSealer, SealedObject } from "./object-sealer.ts";
 import type { ObjectWriter, Stored } from "./object-writer.ts";
 import { Pause } from "./pause.ts";
@@ -245,12 +245,15 @@ export class Archiver {
       const range: WalRange = { ...place, end: (place.start + BigInt(local.segmentBytes)) as Lsn };
       const recorded = book.catalogue.segment(place);
       const expectSha256 = recorded?.sha256;
+      if (recorded !== undefined && expectSha256 === undefined) await keeper.vouch(place, path);
       const commits = await this.#commits(range);
       const facts = this.#facts("wal", place.timeline, range, commits);
       world.step("seal");
       const order = { facts, source: { path, bytes: local.segmentBytes }, ...(expectSha256 === undefined ? {} : { expectSha256 }) };
       const sealed = await shelf.take(local.name(place), () => sealer.seal(order, signal));
-      if (recorded !== undefined && expectSha256 === undefined) book.segmentHere(place, sealed.header.rawSha256);
+      const { rawSha256 } = sealed.header;
+      // It may have been digested since then, and have changed after that.
+      if (recorded !== undefined && !book.digested(place, rawSha256)) throw changedSegment(path, rawSha256);
       release(2 * sealed.bytes.length);
       return { place, sealed, release };
     } catch (error) {

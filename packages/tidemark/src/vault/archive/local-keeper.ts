@@ -2,19 +2,20 @@
  * Keeps the sealed segments of the vault's folder as they were: knows which are there, records their digests, reads them
  * again in turn, fetches what is damaged or gone from the archive, and lets those go that are archived everywhere.
  */
-import { createHash } from "node:crypto";
-import { link, mkdir, open, readFile, rename, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rm } from "node:fs/promises";
 import { sleep } from "@tidemark/kernel/clock";
-import { hasCode, TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
+import { discard } from "@tidemark/kernel/discard";
+import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Timeline } from "@tidemark/kernel/brands";
-import { formatLsn, type Lsn } from "@tidemark/kernel/lsn";
-import { LOCAL, type ArchiveBook } from "./archive-book.ts";
-import type { ArchiveWorld } from "./archive-options.ts";
-import { inOrder, type LocalWal, type SegmentPlace } from "./local-wal.ts";
-import { fileDigest } from "./object-sealer.ts";
+import type { Lsn } from "@tidemark/kernel/lsn";
+import { LOCAL } from "./archive-book.ts";
+import { isCatalogueFault } from "./catalogue-file.ts";
+import { inOrder, isLocalFault, LOCAL_FAULTS, type SegmentPlace } from "./local-wal.ts";
+import { fileDigest, readStart } from "./object-sealer.ts";
 import { Pause } from "./pause.ts";
 import { mayLeave } from "./retention.ts";
+import { SegmentRepair, type SegmentRepairParts } from "./segment-repair.ts";
+import type { WalRange } from "./wal-range.ts";
 
 /** Sealed segments that were told and not registered yet; further ones are found by looking through the folder. */
 const SEALED_REMEMBERED = 1_024;
@@ -31,34 +32,31 @@ const HOLE_SEGMENTS = 64;
 /** So often is looked whether the receiver has passed a segment that is damaged or missing, milliseconds. */
 const RECEIVER_LOOK_MS = 1_000;
 
-/** What is wrong with a local segment by itself, whatever its archive says. */
-export const LOCAL_FAULTS: readonly ErrorCode[] = ["TM-VAULT-DAMAGED", "TM-VAULT-SEGMENT-MISSING", "TM-VAULT-SEGMENT-UNREADABLE"];
-
-export function isLocalFault(error: unknown): error is TidemarkError {
-  return LOCAL_FAULTS.some((code) => hasCode(error, code));
-}
-
-export interface LocalKeeperParts {
-  readonly book: ArchiveBook;
-  readonly local: LocalWal;
+export interface LocalKeeperParts extends SegmentRepairParts {
   readonly keepLocalBytes: number;
   readonly neededFrom: (() => Lsn | undefined) | undefined;
-  readonly receiveAgain: ((place: SegmentPlace) => Promise<Uint8Array | undefined>) | undefined;
-  readonly damageOf: ((bytes: Uint8Array, place: SegmentPlace) => Promise<string | undefined>) | undefined;
-  /** The bytes of a segment from whichever store gives it whole; undefined when none has it. */
-  readonly fetchWhole: (place: SegmentPlace) => Promise<Uint8Array | undefined>;
   /** Whether a store is being filled: what it reads it digests, so the keeper need not. */
   readonly isReading: () => boolean;
   /** There may be something to archive. */
   readonly onNew: () => void;
-  readonly world: ArchiveWorld;
+  /** Segments that are known to be damaged or gone though the catalogue does not say so: it was lost since. */
+  readonly knownDamage: readonly SegmentPlace[];
+}
+
+interface Unusable {
+  readonly place: SegmentPlace;
+  /** When to try again to repair it, monotonic. */
+  readonly dueMs: number;
 }
 
 export class LocalKeeper {
   readonly #parts: LocalKeeperParts;
   readonly #pause: Pause;
-  /** Segments here that must not be archived or served: their bytes are wrong, or gone. With when to try again. */
-  readonly #unusable = new Map<string, number>();
+  readonly #repair: SegmentRepair;
+  /** Segments here that must not be archived or vouched for: their bytes are wrong, or gone. By name. */
+  readonly #unusable = new Map<string, Unusable>();
+  /** Sealed since the start and not digested yet: nobody had them out of memory for long. By name. */
+  readonly #fresh = new Set<string>();
   #histories: readonly Timeline[] = [];
   readonly #sealed: SegmentPlace[] = [];
   /** Looks that were asked for, and how many of them have been taken: the first is open at the start. */
@@ -70,6 +68,8 @@ export class LocalKeeper {
   constructor(parts: LocalKeeperParts) {
     this.#parts = parts;
     this.#pause = new Pause(parts.world.clock);
+    this.#repair = new SegmentRepair(parts);
+    this.#remember();
   }
 
   /** Timelines whose history files are here. */
@@ -97,6 +97,11 @@ export class LocalKeeper {
 
   get unusable(): number {
     return this.#unusable.size;
+  }
+
+  /** What of the WAL here is damaged or gone and not mended yet. */
+  get damage(): WalRange[] {
+    return [...this.#unusable.values()].map(({ place }) => this.#rangeOf(place));
   }
 
   /** A segment was sealed. Only noted here: whoever tells must not meet the catalogue's troubles. */
@@ -137,12 +142,31 @@ export class LocalKeeper {
     }
   }
 
+  /** What was damaged when it was last looked at is so until it is mended, whatever has ended since: a process, a catalogue. */
+  #remember(): void {
+    const { book, local, knownDamage } = this.#parts;
+    const recorded = new Set(LOCAL_FAULTS.flatMap((code) => book.catalogue.subjectsOf(LOCAL, code)));
+    for (const segment of book.catalogue.segments()) {
+      if (recorded.has(local.name(segment))) this.#exclude(segment);
+    }
+    for (const place of knownDamage) {
+      if (recorded.has(local.name(place))) continue;
+      book.segmentHere(place);
+      this.damaged(place, new TidemarkError("TM-VAULT-DAMAGED", `${local.name(place)} was damaged before the catalogue was made anew`));
+    }
+  }
+
   #register(): void {
-    const { book, onNew } = this.#parts;
+    const { book, local, onNew } = this.#parts;
     if (this.#sealed.length === 0) return;
     for (let place = this.#sealed[0]; place !== undefined; place = this.#sealed[0]) {
-      if (book.catalogue.segment(place) === undefined) this.#segments++;
+      const known = book.catalogue.segment(place);
+      if (known === undefined) this.#segments++;
+      // The receiver had to get it again: what was here before, and may have been damaged, is evidence.
+      if (known?.sha256 !== undefined) book.segmentGone(place);
       book.segmentHere(place);
+      if (this.#unusable.has(local.name(place))) this.#mended(place);
+      this.#fresh.add(local.name(place));
       this.#sealed.shift();
     }
     onNew();
@@ -168,13 +192,35 @@ export class LocalKeeper {
 
   /** A segment here turned out to be damaged, gone or unreadable: it counts for nothing until it is repaired, which is tried at once. */
   damaged(place: SegmentPlace, error: TidemarkError): void {
-    const { book, local, world } = this.#parts;
-    const name = local.name(place);
-    const end = (place.start + BigInt(local.segmentBytes)) as Lsn;
-    book.fault({ where: LOCAL, subject: name, code: error.code, message: error.message, range: { ...place, end } });
-    book.uncover(place);
-    this.#unusable.set(name, world.clock.monotonicMs());
+    const { book, local } = this.#parts;
+    const { code, message } = error;
+    book.fault({ where: LOCAL, subject: local.name(place), code, message, range: this.#rangeOf(place) });
+    this.#exclude(place);
     this.#pause.ring();
+  }
+
+  /**
+   * Reads a segment that nobody has digested although it was sealed before this process began: it may have been damaged since, and its
+   * digest would say that it is right. Rejects with TM-VAULT-DAMAGED when its records do not pass their check.
+   */
+  async vouch(place: SegmentPlace, path: string): Promise<void> {
+    const { local, damageOf } = this.#parts;
+    if (damageOf === undefined || this.#fresh.has(local.name(place))) return;
+    const bytes = await readStart({ path, bytes: local.segmentBytes });
+    const damage = await damageOf(bytes, place);
+    discard(bytes);
+    if (damage !== undefined) throw new TidemarkError("TM-VAULT-DAMAGED", `${path}: ${damage}`);
+  }
+
+  #exclude({ timeline, start }: SegmentPlace): void {
+    const { book, local, world } = this.#parts;
+    const place = { timeline, start };
+    this.#unusable.set(local.name(place), { place, dueMs: world.clock.monotonicMs() });
+    book.uncover(place);
+  }
+
+  #rangeOf({ timeline, start }: SegmentPlace): WalRange {
+    return { timeline, start, end: (start + BigInt(this.#parts.local.segmentBytes)) as Lsn };
   }
 
   /** After the catalogue was lost: what is missing between what is here was here once, unless it is known why it never was. */
@@ -211,6 +257,7 @@ export class LocalKeeper {
       // Diverged: put aside as evidence (trap 11).
       book.segmentGone(place);
       this.#unusable.delete(local.name(place));
+      book.repaired(LOCAL, local.name(place));
       return;
     }
     if (this.#unusable.has(local.name(place))) return;
@@ -223,9 +270,11 @@ export class LocalKeeper {
     const next = book.catalogue.nextSegmentToDigest();
     if (next === undefined || !this.isUsable(next)) return false;
     return this.#guarded(next, async (path) => {
+      await this.vouch(next, path);
       const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
       await this.#compareWithArchive(next, { path, sha256 });
-      book.segmentHere(next, sha256);
+      if (!book.digested(next, sha256)) throw changedSegment(path, sha256);
+      this.#fresh.delete(local.name(next));
     });
   }
 
@@ -235,16 +284,17 @@ export class LocalKeeper {
    * counts no more, and the archiver keeps both.
    */
   async #compareWithArchive(place: SegmentPlace, here: { path: string; sha256: string }): Promise<void> {
-    const { book, damageOf } = this.#parts;
+    const { book, local, damageOf } = this.#parts;
     const others = book.stores
       .flatMap((store) => book.catalogue.objectsAt(store, place))
       .filter(({ kind, rawSha256 }) => kind === "segment" && rawSha256 !== here.sha256);
     const [other] = others;
     if (other === undefined) return;
-    if (damageOf !== undefined && (await damageOf(await readFile(here.path), place)) !== undefined)
-      throw changed(here.path, other.rawSha256, here.sha256);
+    const bytes = await readStart({ path: here.path, bytes: local.segmentBytes });
+    if (damageOf !== undefined && (await damageOf(bytes, place)) !== undefined)
+      throw changedSegment(here.path, here.sha256, other.rawSha256);
     // What is right here is known first: nobody takes the other object for ours again.
-    book.segmentHere(place, here.sha256);
+    if (!book.digested(place, here.sha256)) throw changedSegment(here.path, here.sha256);
     for (const object of others) {
       const message = `${object.store} has other bytes under ${object.key} than this vault received; both are kept`;
       book.gone(object, { where: object.store, subject: object.key, code: "TM-VAULT-OTHER-BYTES", message, range: object });
@@ -258,7 +308,7 @@ export class LocalKeeper {
     if (next === undefined) return;
     await this.#guarded(next, async (path) => {
       const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
-      if (next.sha256 !== undefined && next.sha256 !== sha256) throw changed(path, next.sha256, sha256);
+      if (next.sha256 !== undefined && next.sha256 !== sha256) throw changedSegment(path, sha256, next.sha256);
       book.catalogue.putSegment({ ...next, checkTurn: book.catalogue.nextTurn() });
       this.#checked++;
       this.#mended(next);
@@ -290,83 +340,28 @@ export class LocalKeeper {
   }
 
   async #repairDue(): Promise<void> {
-    const { clock } = this.#parts.world;
-    const { local } = this.#parts;
-    for (const segment of this.#unusable.size === 0 ? [] : this.#parts.book.catalogue.segments()) {
-      const dueMs = this.#unusable.get(this.#parts.local.name(segment));
-      if (dueMs === undefined || dueMs > clock.monotonicMs()) continue;
-      this.#unusable.set(this.#parts.local.name(segment), clock.monotonicMs() + REPAIR_EVERY_MS);
-      if (local.isBehind(segment)) await this.#repair(segment);
-      // What is not behind it the receiver gets itself.
-      else this.#unusable.set(local.name(segment), clock.monotonicMs() + RECEIVER_LOOK_MS);
-    }
-  }
-
-  /** Gets the segment from the archive or the primary, keeps the damaged file as evidence, puts the right one in its place. */
-  async #repair(place: SegmentPlace): Promise<void> {
-    const { book, local, world } = this.#parts;
-    const name = local.name(place);
-    const recorded = book.catalogue.segment(place)?.sha256;
-    const path = local.receivedPath(place);
-    const there = await local.sealedPath(place);
-    // Somebody else has put it right meanwhile.
-    if (there !== undefined && recorded !== undefined && (await fileDigest({ path: there, bytes: local.segmentBytes })) === recorded) {
-      this.#mended(place);
-      return;
-    }
-    const bytes = await this.#rightBytes(place, recorded);
-    // The receiver may have been set back meanwhile: then it is its own again.
-    if (bytes === undefined || !local.isBehind(place)) return;
-    if (there !== undefined) await this.#keepEvidence(there, place);
-    await writeDurably(path, bytes);
-    if (there !== undefined && there !== path) await unlink(there);
-    const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
-    book.segmentHere(place, sha256);
-    this.#mended(place);
-    world.logger.info({ segment: name }, "a damaged or missing segment was put in its place again");
-  }
-
-  /** The segment from whoever has it right: with the digest that it was sealed with, where that is known, and as WAL. */
-  async #rightBytes(place: SegmentPlace, recorded: string | undefined): Promise<Uint8Array | undefined> {
-    const { book, local, world, damageOf, fetchWhole, receiveAgain } = this.#parts;
-    const name = local.name(place);
-    const end = (place.start + BigInt(local.segmentBytes)) as Lsn;
-    for (const [source, get] of [["the archive", fetchWhole] as const, ["the primary", receiveAgain] as const]) {
-      const bytes = await get?.(place).catch((error: unknown) => {
-        world.logger.warn({ err: error, segment: name }, `${source} could not give a damaged segment back yet`);
-        return undefined;
-      });
-      if (bytes === undefined) continue;
-      const digest = createHash("sha256").update(bytes).digest("hex");
-      const why =
-        recorded !== undefined && digest !== recorded
-          ? `it has SHA-256 ${digest}, and was sealed with ${recorded}`
-          : await damageOf?.(bytes, place);
-      if (why === undefined) return bytes;
-      // Nothing is replaced by what is not known to be right; the damaged file says more about what happened.
-      const message = `what ${source} has of ${name} was not put in its place: ${why}`;
-      book.fault({ where: LOCAL, subject: name, code: "TM-VAULT-OTHER-BYTES", message, range: { ...place, end } });
-    }
-    world.logger.error({ segment: name }, "a damaged segment is nowhere else");
-    return undefined;
-  }
-
-  /** As docs/vault-format.md, "Evidence", says. Linked, not moved: at no moment is the segment's name without a file. */
-  async #keepEvidence(path: string, place: SegmentPlace): Promise<void> {
     const { local, world } = this.#parts;
-    const name = local.name(place);
-    const stamp = new Date(world.clock.wallMs()).toISOString().replaceAll(/[-:]/g, "");
-    const folder = join(local.directory, "diverged", `${stamp}-damaged`);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await link(path, join(folder, name)).catch((error: NodeJS.ErrnoException) => {
-      // Kept already, by an attempt of this very millisecond.
-      if (error.code !== "EEXIST") throw error;
-    });
-    const end = (place.start + BigInt(local.segmentBytes)) as Lsn;
-    const point = (lsn: Lsn): object => ({ timeline: place.timeline, lsn: formatLsn(lsn) });
-    const facts = { formatVersion: 1, reason: "damaged", from: point(place.start), to: point(end), files: [name] };
-    await writeDurably(join(folder, "evidence.json"), Buffer.from(`${JSON.stringify(facts, undefined, 2)}\n`));
-    await syncFolder(dirname(folder));
+    for (const [name, { place, dueMs }] of this.#unusable) {
+      const nowMs = world.clock.monotonicMs();
+      if (dueMs > nowMs) continue;
+      // What is not behind it the receiver gets itself.
+      const isOurs = local.isBehind(place);
+      this.#unusable.set(name, { place, dueMs: nowMs + (isOurs ? REPAIR_EVERY_MS : RECEIVER_LOOK_MS) });
+      if (isOurs && (await this.#repairOne(place))) this.#mended(place);
+    }
+  }
+
+  /** A disk that is full or faulty keeps one segment from being mended, and nothing else from being done. */
+  async #repairOne(place: SegmentPlace): Promise<boolean> {
+    const { local, world } = this.#parts;
+    try {
+      return await this.#repair.repair(place);
+    } catch (error) {
+      const ofTheDisk = isLocalFault(error) || (error as NodeJS.ErrnoException).syscall !== undefined;
+      if (isCatalogueFault(error) || !ofTheDisk) throw error;
+      world.logger.error({ err: error, segment: local.name(place) }, "a damaged segment could not be put right; it is tried again");
+      return false;
+    }
   }
 
   /** Removes what may leave. The catalogue forgets a segment before its file goes, so that one that is gone is never missed. */
@@ -389,35 +384,14 @@ export class LocalKeeper {
       world.step("removing");
       book.segmentGone(place);
       this.#segments--;
-      if (path !== undefined) await unlink(path);
+      if (path !== undefined) await rm(path, { force: true });
       world.step("removed");
     }
     if (leaving.length === LEAVING_AT_ONCE) this.#pause.ring();
   }
 }
 
-function changed(path: string, expected: string, sha256: string): TidemarkError {
+/** @param expected what it was sealed with; absent where the catalogue has it. */
+export function changedSegment(path: string, sha256: string, expected = "another one"): TidemarkError {
   return new TidemarkError("TM-VAULT-DAMAGED", `${path} had SHA-256 ${expected} when it was sealed and has ${sha256} now`);
-}
-
-async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.repair`;
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
-  await syncFolder(dirname(path));
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

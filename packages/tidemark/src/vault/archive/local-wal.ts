@@ -3,6 +3,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Timeline } from "@tidemark/kernel/brands";
+import { hasCode, type ErrorCode, type TidemarkError } from "@tidemark/kernel/errors";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import { parseHistoryName, parseSegmentName, segmentName, segmentStart } from "@tidemark/postgres/wal/segment-name";
 import type { SharedFrontier } from "../receiver/shared-frontier.ts";
@@ -17,6 +18,13 @@ export interface LocalListing {
   /** Segments that were growing when they were left: all partial ones. */
   readonly partials: readonly SegmentPlace[];
   readonly histories: readonly Timeline[];
+}
+
+/** What is wrong with a local segment by itself, whatever its archive says. */
+export const LOCAL_FAULTS: readonly ErrorCode[] = ["TM-VAULT-DAMAGED", "TM-VAULT-SEGMENT-MISSING", "TM-VAULT-SEGMENT-UNREADABLE"];
+
+export function isLocalFault(error: unknown): error is TidemarkError {
+  return LOCAL_FAULTS.some((code) => hasCode(error, code));
 }
 
 /** WAL that came by archive_command and not by the receiver lies beside the receiver's folder. */

@@ -99,7 +99,8 @@ export async function fileDigest(source: { readonly path: string; readonly bytes
   return digest.toString("hex");
 }
 
-async function readStart(source: { readonly path: string; readonly bytes: number }): Promise<Uint8Array> {
+/** The first `bytes` of a file. Rejects as {@link fileDigest}. */
+export async function readStart(source: { readonly path: string; readonly bytes: number }): Promise<Uint8Array> {
   try {
     const file = await open(source.path, "r");
     try {

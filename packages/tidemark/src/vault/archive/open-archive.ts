@@ -65,7 +65,7 @@ class RunningArchive implements Archive {
     this.#options = options;
     this.#world = { clock, logger, limits: { ...ARCHIVE_LIMITS, ...options.limits }, step: options.step ?? (() => undefined) };
     this.#local = new LocalWal(options.folder, options.frontier);
-    this.#parts = this.#assemble();
+    this.#parts = this.#assemble([]);
   }
 
   look(): Promise<void> {
@@ -80,7 +80,7 @@ class RunningArchive implements Archive {
         if (!hasCode(error, "TM-VAULT-CATALOGUE-DAMAGED")) throw error;
         this.#world.logger.error({ err: error }, "the catalogue is damaged and is made anew");
         this.#parts.book.catalogue.close();
-        this.#parts = this.#assemble();
+        this.#parts = this.#assemble(this.#parts.keeper.damage);
         await this.look();
       }
     }
@@ -108,6 +108,10 @@ class RunningArchive implements Archive {
     const { book, keeper, archivers } = this.#parts;
     const stores = archivers.map((archiver, index) => ({ name: this.#options.stores[index]?.name ?? "", archiver }));
     return describeArchive({ book, keeper, stores, local: this.#local, lag: this.#lag, nowMs: this.#world.clock.monotonicMs() });
+  }
+
+  damage(): readonly WalRange[] {
+    return this.#parts.keeper.damage;
   }
 
   fetch(name: string): Promise<ArchivedFile> {
@@ -243,7 +247,7 @@ class RunningArchive implements Archive {
     return new KeySpace({ prefix: "", systemIdentifier, segmentBytes: folder.segmentBytes });
   }
 
-  #assemble(): Assembly {
+  #assemble(knownDamage: readonly WalRange[]): Assembly {
     const { folder, systemIdentifier, stores, sealer, clock, logger } = this.#options;
     assert(new Set(stores.map(({ name }) => name)).size === stores.length, "stores have different names");
     const { segmentBytes } = folder;
@@ -276,6 +280,7 @@ class RunningArchive implements Archive {
       onNew: () => {
         for (const archiver of archivers) archiver.ring();
       },
+      knownDamage,
       world,
     });
     const gate = new ByteGate(world.limits.inFlightBytes);

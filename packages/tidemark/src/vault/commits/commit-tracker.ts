@@ -95,6 +95,7 @@ export class CommitTracker implements Service {
   #sumIsShort = false;
   #past: PastReading | undefined;
   #fault: CommitFault | undefined;
+  #isDamage = false;
   #retryAtMs = 0;
   #missingSinceMs: number | undefined;
   #stoppedAt: Lsn | undefined;
@@ -159,6 +160,14 @@ export class CommitTracker implements Service {
       commits: sum.count + (counted ? live.tally.count : 0),
       since: sum.from,
     };
+  }
+
+  /**
+   * Durable WAL that is no WAL: reading stands still before it, and tries it again and again. One that is missing is none of that: the
+   * files tell it better, and the first of a new timeline comes later than the timeline.
+   */
+  get damage(): CommitFault | undefined {
+    return this.#isDamage ? this.#fault : undefined;
   }
 
   /** What stands in the way now. */
@@ -352,6 +361,7 @@ export class CommitTracker implements Service {
     this.#retryAtMs = this.#options.clock.monotonicMs() + RETRY_MS;
     if (this.#fault?.from.lsn !== lsn || this.#fault.what !== what)
       this.#options.logger.error({ code: "TM-VAULT-WAL-UNREADABLE", lsn: formatLsn(lsn), what }, "durable WAL cannot be read");
+    this.#isDamage = advance === "stopped";
     this.#fault = {
       code: "TM-VAULT-WAL-UNREADABLE",
       what,

@@ -19,16 +19,21 @@ interface Known {
   readonly claim?: boolean;
   readonly revoked?: boolean;
   readonly file?: object;
+  /** The timeline that is entered while the files are read. */
+  readonly leavesFor?: number;
 }
 
 /** A vault that says what it is told to say. */
-function shelf({ durable, read, scans = [], claim = false, revoked = false, file = {} }: Known): VaultShelf {
+function shelf({ durable, read, scans = [], claim = false, revoked = false, file = {}, leavesFor }: Known): VaultShelf {
   const positions = durable.map((lsn) => point(lsn));
   const results = [...scans];
   const reach = {
     position: () => (positions.length > 1 ? positions.shift() : positions[0]),
     recordEnd: () => (read === undefined ? undefined : point(read)),
-    scan: () => Promise.resolve(results.length > 1 ? results.shift() : results[0]),
+    scan: () => {
+      if (leavesFor !== undefined) vault.file = { ...vault.file, run: { from: {}, timeline: leavesFor } };
+      return Promise.resolve(results.length > 1 ? results.shift() : results[0]);
+    },
     history: [],
     gaps: () => [],
   };
@@ -127,6 +132,11 @@ describe("during a claim (R9)", () => {
         .state(),
     ).toMatchObject(bound);
   });
+});
+
+test("nothing is said of a timeline that was left while its end was looked for (R9)", async () => {
+  const leaving = shelf({ durable: ["0/3000100"], scans: [whole("0/3000100")], leavesFor: 2 });
+  await expect(leaving.shelf().state()).rejects.toMatchObject({ code: "TM-VAULT-UNSURE" });
 });
 
 test("nothing is said before it is known whose WAL it is, and before there is any", async () => {

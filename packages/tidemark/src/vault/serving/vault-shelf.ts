@@ -91,10 +91,14 @@ export class VaultShelf implements WalRouteParts {
 
   async #state(systemIdentifier: string, segmentBytes: number, upTo: Lsn | undefined): Promise<ServingState> {
     const { vault } = this.#parts;
-    const { run, vote, promise, repair } = vault.file;
+    const before = vault.file.run;
     if (!vault.isOpen) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has just started and reads where its WAL ends");
-    if (run === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has no WAL yet");
-    const { end, unsure } = await this.#end(run.timeline, segmentBytes, upTo);
+    if (before === undefined) throw new TidemarkError("TM-VAULT-UNSURE", "this vault has no WAL yet");
+    const { end, unsure } = await this.#end(before.timeline, segmentBytes, upTo);
+    // Nothing below waits: the claim, the vote and the timeline are those of one moment.
+    const { run, vote, promise, repair } = vault.file;
+    if (run?.timeline !== before.timeline || run.from.lsn !== before.from.lsn)
+      throw new TidemarkError("TM-VAULT-UNSURE", "this vault has gone to another timeline while its end was looked for");
     const record = vault.options.source.record();
     const revoked = vault.isRevoked;
     const claimed = revoked || record?.claim !== undefined;

@@ -15,6 +15,7 @@ import { ArchiveBench, QUICK, SEGMENT_BYTES, SYSTEM } from "./archive-bench.ts";
 const [root = "", segments = "0", dieAt = "", times = "0"] = process.argv.slice(2);
 const bench = ArchiveBench.at(root);
 let left = Number(times);
+let over = false;
 const sealer = new DirectSealer({ keys: localRing(1), zstdLevel: 1, random: systemRandom });
 bench.grown(1, Number(segments) * SEGMENT_BYTES + 700);
 let archive: Archive | undefined;
@@ -31,7 +32,7 @@ archive = await openArchive({
   logger: silentLogger,
   step: (step) => {
     const reach = archive?.status().stores[0]?.recoveryPoint;
-    if (reach !== undefined) writeSync(1, `claims ${reach.from} ${reach.lsn}\n`);
+    if (reach !== undefined && !over) writeSync(1, `claims ${reach.from} ${reach.lsn}\n`);
     if (step === dieAt && --left === 0) process.kill(process.pid, "SIGKILL");
   },
 });
@@ -41,6 +42,7 @@ await archive.settled(stopping.signal);
 // Until what may leave has left, so that those steps come too.
 while (archive.status().local.segments > 2) await new Promise((resolve) => setTimeout(resolve, 5));
 const point = archive.status().stores[0]?.recoveryPoint;
+over = true;
 writeSync(1, `claims ${point?.from} ${point?.lsn}\nsettled\n`);
 stopping.abort(new Error("done"));
 await ran;
