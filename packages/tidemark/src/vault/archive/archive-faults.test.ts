@@ -70,6 +70,33 @@ describe("a segment's name that is taken in the store", () => {
     );
   });
 
+  it("by other bytes that were taken for ours while ours was being sealed is an error all the same", async () => {
+    const store = new FaultyStore();
+    let sealing = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (sealing = resolve));
+    let goOn = (): void => undefined;
+    const gate = new Promise<undefined>((resolve) => (goOn = () => resolve(undefined)));
+    const commitsOf = ({ start }: { start: bigint }): Promise<undefined> => {
+      if (start !== BigInt(SEGMENT_BYTES)) return Promise.resolve(undefined);
+      sealing();
+      return gate;
+    };
+    await bench.seal(1, 0, 2);
+    const archive = await bench.open({ main: store }, { commitsOf });
+    await asked;
+    const theirs = await foreign(1, segmentBytes(9, 1), localRing(1));
+    store.objects.set(keyOf(1), theirs);
+    const known = (): boolean => archive.status().stores[0]?.objects === 2 && archive.status().stores[0]?.unverified === 0;
+    await until(known, () => archive.status());
+    goOn();
+    await until(
+      () => [...store.objects.keys()].some((key) => key.includes(".conflict-")) && archive.status().stores[0]?.state === "current",
+      () => archive.status(),
+    );
+    expect(archive.status().faults).toContainEqual(expect.objectContaining({ code: "TM-VAULT-OTHER-BYTES", subject: keyOf(1) }));
+    expect(Buffer.from(store.objects.get(keyOf(1)) ?? []).equals(Buffer.from(theirs))).toBe(true);
+  });
+
   it("by other bytes that were taken for ours before ours came is an error all the same", async () => {
     const store = new FaultyStore();
     const theirs = await foreign(0, segmentBytes(9, 0), localRing(1));

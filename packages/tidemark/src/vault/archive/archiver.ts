@@ -16,7 +16,7 @@ import type { StoreState } from "./archive-status.ts";
 import type { ByteGate } from "./byte-gate.ts";
 import type { ArchivedObject } from "./catalogue.ts";
 import { isCatalogueFault } from "./catalogue-file.ts";
-import { changedSegment, type LocalKeeper } from "./local-keeper.ts";
+import type { LocalKeeper } from "./local-keeper.ts";
 import { isLocalFault, type LocalWal, type SegmentPlace } from "./local-wal.ts";
 import type { ObjectSealer, SealedObject } from "./object-sealer.ts";
 import type { ObjectWriter, Stored } from "./object-writer.ts";
@@ -251,9 +251,7 @@ export class Archiver {
       world.step("seal");
       const order = { facts, source: { path, bytes: local.segmentBytes }, ...(expectSha256 === undefined ? {} : { expectSha256 }) };
       const sealed = await shelf.take(local.name(place), () => sealer.seal(order, signal));
-      const { rawSha256 } = sealed.header;
-      // It may have been digested since then, and have changed after that.
-      if (recorded !== undefined && !book.digested(place, rawSha256)) throw changedSegment(path, rawSha256);
+      if (recorded !== undefined && expectSha256 === undefined) await keeper.record(place, { path, sha256: sealed.header.rawSha256 });
       release(2 * sealed.bytes.length);
       return { place, sealed, release };
     } catch (error) {

@@ -265,6 +265,17 @@ export class LocalKeeper {
     this.damaged(place, error);
   }
 
+  /**
+   * Records what a segment was sealed with, when it was read for the first time. Rejects with TM-VAULT-DAMAGED when it is not what it
+   * was: to an archived copy, or to another reader who was faster.
+   */
+  async record(place: SegmentPlace, here: { readonly path: string; readonly sha256: string }): Promise<void> {
+    const { book, local } = this.#parts;
+    await this.#compareWithArchive(place, here);
+    if (!book.digested(place, here.sha256)) throw changedSegment(here.path, here.sha256);
+    this.#fresh.delete(local.name(place));
+  }
+
   async #digestOne(): Promise<boolean> {
     const { book, local } = this.#parts;
     const next = book.catalogue.nextSegmentToDigest();
@@ -272,9 +283,7 @@ export class LocalKeeper {
     return this.#guarded(next, async (path) => {
       await this.vouch(next, path);
       const sha256 = await fileDigest({ path, bytes: local.segmentBytes });
-      await this.#compareWithArchive(next, { path, sha256 });
-      if (!book.digested(next, sha256)) throw changedSegment(path, sha256);
-      this.#fresh.delete(local.name(next));
+      await this.record(next, { path, sha256 });
     });
   }
 
@@ -392,6 +401,6 @@ export class LocalKeeper {
 }
 
 /** @param expected what it was sealed with; absent where the catalogue has it. */
-export function changedSegment(path: string, sha256: string, expected = "another one"): TidemarkError {
+function changedSegment(path: string, sha256: string, expected = "another one"): TidemarkError {
   return new TidemarkError("TM-VAULT-DAMAGED", `${path} had SHA-256 ${expected} when it was sealed and has ${sha256} now`);
 }
