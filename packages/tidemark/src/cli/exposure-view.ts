@@ -1,7 +1,7 @@
 // `tidemark exposure` for people, laid out for the width of the terminal.
 import { formatDuration } from "@tidemark/kernel/duration";
 import { businessWords, exposedCell, judgementCell, msOf, objectiveWords } from "./exposure-words.ts";
-import { facts, list, number, text, type Facts } from "./status-facts.ts";
+import { facts, list, number, text, UNKNOWN, type Facts } from "./status-facts.ts";
 import type { Layout } from "./status-field.ts";
 import { layTable, type Cell } from "./table.ts";
 import { wrap } from "./terminal.ts";
@@ -21,7 +21,6 @@ export function describeExposure(answer: Facts, layout: Layout): string[] {
         { title: "scenario" },
         { title: "allowed", right: true },
         { title: "exposure", right: true },
-        { title: "±", right: true },
         { title: "in units" },
         { title: "from" },
         { title: "judgement" },
@@ -40,14 +39,11 @@ export function isExposureFine(answer: Facts): boolean {
 }
 
 function cellsOf(exposure: Facts, { paint }: Layout): Cell[] {
-  const { errorMs } = facts(exposure["exposureMs"]);
-  const known = msOf(exposure["exposureMs"]) !== undefined;
   return [
     { text: text(exposure["service"]), paint: paint.strong },
     { text: text(exposure["scenario"]) },
     { text: objectiveWords(exposure) },
     exposedCell(exposure, paint),
-    { text: known && typeof errorMs === "number" ? formatDuration(errorMs) : "", paint: paint.dim },
     { text: businessWords(exposure) },
     { text: usedWords(exposure) },
     judgementCell(exposure, paint),
@@ -61,22 +57,24 @@ function usedWords(exposure: Facts): string {
     .join(", ");
 }
 
-/** Why there is no figure, and what the figure leaves out; of what nobody demanded anything of, nothing. */
+/** How certain the figure is or why there is none, and what it leaves out; of what nobody demanded anything of, nothing. */
 function remarksOf(exposure: Facts, { columns, paint }: Layout): string[] {
   if (exposure["objective"] === undefined) return [];
   const figure = facts(exposure["exposureMs"]);
-  const why = figure["known"] === true ? [] : [`not known: ${text(figure["why"], "no reason was given")}`];
-  const since = number(figure["sinceMs"]);
-  const remarks = [
-    ...why.map((one) => `${one}${since === undefined ? "" : ` (since ${timeOf(since)})`}`),
-    ...list(exposure["notCovered"]).map((sentence) => text(sentence)),
-  ];
-  if (remarks.length === 0) return [];
+  const remarks = [certainty(figure), ...list(exposure["notCovered"]).map((sentence) => text(sentence))];
   return [
     "",
     paint.dim(`${text(exposure["service"])}, ${text(exposure["scenario"])}`),
     ...remarks.map((remark) => `  ${wrap(remark, columns - 2, "    ")}`),
   ];
+}
+
+function certainty(figure: Facts): string {
+  const errorMs = number(figure["errorMs"]);
+  if (msOf(figure) !== undefined)
+    return `Right within ${errorMs === undefined ? UNKNOWN : formatDuration(errorMs)}, by ${text(figure["method"])}.`;
+  const since = number(figure["sinceMs"]);
+  return `Not known${since === undefined ? "" : ` since ${timeOf(since)}`}: ${text(figure["why"], "no reason was given")}.`;
 }
 
 function timeOf(ms: number): string {
