@@ -12,6 +12,7 @@ import { NatsProbe } from "../probes/nats-probe.ts";
 import { PatroniProbe } from "../probes/patroni-probe.ts";
 import { PgbackrestProbe } from "../probes/pgbackrest-probe.ts";
 import { PostgresqlProbe } from "../probes/postgresql-probe.ts";
+import type { KnownCopy } from "../probes/postgresql/node-looks.ts";
 import type { PostgresqlTarget } from "../probes/postgresql/postgresql-target.ts";
 import { DEFAULT_PACE, type ProbePace } from "../probes/probe-pace.ts";
 import type { CopyKind } from "../probes/probe-result.ts";
@@ -44,6 +45,7 @@ interface Watched<K extends ObservedSource["kind"]> {
   readonly copy: ObservedCopyConfig;
   readonly source: Source<K>;
   readonly observation: StoreObservation;
+  readonly copyKnownAs: (applicationName: string) => KnownCopy | undefined;
   readonly freshForMs: number;
   readonly world: ProbeWorld;
 }
@@ -57,10 +59,10 @@ interface Named extends Pick<ExpectedCopy, "name" | "kind"> {
 }
 
 const PROBES: { readonly [K in ObservedSource["kind"]]: Make<K> } = {
-  postgresql: ({ store, copy, source, observation, world }) => ({
+  postgresql: ({ store, copy, source, observation, copyKnownAs, world }) => ({
     probe: late(`postgresql ${copy.name}`, { store, world }, async () => {
       const target = await serverTarget(source, world);
-      return new PostgresqlProbe({ name: copy.name, domain: copy.domain, target, observation, clock: world.clock });
+      return new PostgresqlProbe({ name: copy.name, domain: copy.domain, copyKnownAs, target, observation, clock: world.clock });
     }),
     names: [{ name: copy.name, kind: "standby" }],
   }),
@@ -130,10 +132,20 @@ const PROBES: { readonly [K in ObservedSource["kind"]]: Make<K> } = {
   },
 };
 
+/**
+ * A standby is known to its primary by its application_name: the copy's name, where that is one of lower-case letters, digits and hyphens. Others are
+ * copies of which the configuration says nothing.
+ */
+export function copyCalled(copies: readonly ObservedCopyConfig[], applicationName: string): KnownCopy | undefined {
+  const called = applicationName.toLowerCase().replaceAll(/[^a-z0-9]/g, "-");
+  const copy = copies.find(({ name, source }) => source.kind === "postgresql" && name === called);
+  return copy === undefined ? undefined : { name: copy.name, kind: "standby", domain: copy.domain };
+}
+
 /** The probe of an observed copy, at its pace, and the copies that it has to find. */
 export function watchObservedCopy(
   copy: ObservedCopyConfig,
-  of: { readonly store: string; readonly observation: StoreObservation; readonly world: ProbeWorld },
+  of: Pick<Watched<"postgresql">, "store" | "observation" | "copyKnownAs" | "world">,
 ): ObservedWatch {
   const { source, periodMs, lockedForMs } = copy;
   const freshForMs = Math.max(LEAST_FRESH_MS, FRESH_PERIODS * periodMs);

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import type { ObservedConfig, ObservedCopyConfig, ObservedSource } from "../config/observed-config.ts";
 import { testConfig } from "../gateway/testing/gateway-fixture.ts";
 import type { ProbeWorld } from "./probe-world.ts";
+import { copyCalled } from "./observed-copy-watch.ts";
 import { watchesOf } from "./watch-plan.ts";
 
 const world: ProbeWorld = {
@@ -132,6 +133,16 @@ describe("what is looked at", () => {
     server.close();
     server.closeAllConnections();
     expect(asked).toEqual(["Bearer t0ken", `Basic ${Buffer.from("ann:pass").toString("base64")}`, null]);
+  });
+
+  it("takes a standby for the copy that is called as it streams", () => {
+    const copies = [
+      one("db-2", { kind: "postgresql", host: "h", port: 1, user: "u", database: "d", tls: "prefer" }),
+      one("ha", { kind: "nats", stream: "s", consumer: "c", isCopy: true, target }),
+    ];
+    for (const name of ["db-2", "db_2", "DB_2"]) expect(copyCalled(copies, name)).toEqual({ name: "db-2", kind: "standby", domain });
+    // Not a server, and nobody that is known.
+    for (const name of ["ha", "walreceiver", ""]) expect(copyCalled(copies, name)).toBeUndefined();
   });
 
   it("is every part of a store that Tidemark runs, without standing in the configuration", () => {

@@ -2,10 +2,11 @@
 import type { Redacted } from "@tidemark/kernel/redacted";
 import type { Config } from "../config/config.ts";
 import type { ObservedConfig } from "../config/observed-config.ts";
+import type { KnownCopy } from "../probes/postgresql/node-looks.ts";
 import type { CopyFacts } from "../probes/probe-result.ts";
 import { StoreObservation } from "../probes/store-observation.ts";
 import { FollowingCanary } from "./following-canary.ts";
-import { watchObservedCopy } from "./observed-copy-watch.ts";
+import { copyCalled, watchObservedCopy } from "./observed-copy-watch.ts";
 import { watchOwnStore } from "./own-store-watch.ts";
 import type { ProbeWorld } from "./probe-world.ts";
 import type { StoreWatch } from "./watched-store.ts";
@@ -28,7 +29,8 @@ function watchOf(store: string, observed: ObservedConfig, { config, token, world
   const observation = new StoreObservation(store);
   const run = config.stores[store];
   const own = run === undefined ? undefined : watchOwnStore({ config, store: run, observation, token, world });
-  const others = observed.copies.map((copy) => watchObservedCopy(copy, { store, observation, world }));
+  const copyKnownAs = (applicationName: string): KnownCopy | undefined => copyCalled(observed.copies, applicationName);
+  const others = observed.copies.map((copy) => watchObservedCopy(copy, { store, observation, copyKnownAs, world }));
   const servers = new Map(own?.servers);
   for (const [index, { server }] of others.entries()) {
     const name = observed.copies[index]?.name;
