@@ -22,6 +22,7 @@ import { CONTROL_OPEN_PATHS, addControlRoutes } from "./control-server.ts";
 import { Coordinator } from "./coordinator.ts";
 import type { FailoverEvent } from "./failover-history.ts";
 import { FailoverHistory } from "./failover-history.ts";
+import { proofsOf } from "./failover-recoveries.ts";
 import { gatewayWriteLives } from "./gateway-write-lives.ts";
 import { addLeaseStoreRoutes } from "./lease-store-routes.ts";
 import { MemberFrontiers } from "./member-frontiers.ts";
@@ -125,6 +126,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
     token,
     folder,
     registry,
+    proofs: (store) => proofsOf(histories.get(store)?.events ?? []),
     audit,
     readSecret: secretIn,
     environment: process.env,

@@ -3,7 +3,7 @@ import type { Config, ServiceConfig } from "../config/config.ts";
 import { recoverySamples } from "../metrics/metric-samples.ts";
 import { recoveryQuality } from "../slo/recovery-event.ts";
 import type { FailoverEvent } from "./failover-history.ts";
-import { lastRecoveries, recoveriesOf } from "./failover-recoveries.ts";
+import { lastRecoveries, proofsOf, recoveriesOf } from "./failover-recoveries.ts";
 
 const service = (stores: string[], objectives: ServiceConfig["objectives"]): ServiceConfig => ({
   tier: "critical",
@@ -68,5 +68,19 @@ describe("failovers as recoveries", () => {
       { labels: { service: "small", scenario: "process-loss" }, value: 1 },
       { labels: { service: "orders", scenario: "process-loss" }, value: 2.5 },
     ]);
+  });
+});
+
+describe("failovers as proofs of a copy", () => {
+  it("are of the copy that was promoted, the newest one, and only where nothing was lost", () => {
+    expect(
+      proofsOf([
+        failover,
+        { ...failover, atMs: 9, totalMs: 700 },
+        { ...failover, atMs: 7, totalMs: 800 },
+        { ...failover, atMs: 11, to: "pg3", loss },
+        { ...failover, atMs: 12, kind: "re-election", to: "pg1" },
+      ]),
+    ).toEqual(new Map([["pg2", { atMs: 9, tookMs: 700 }]]));
   });
 });

@@ -2,7 +2,7 @@
 import type { Config } from "../config/config.ts";
 import type { RecoveryFigures } from "../metrics/metric-samples.ts";
 import type { Scenario } from "../objectives/failure-domain.ts";
-import { known, unknown, type Figure } from "../probes/probe-result.ts";
+import { known, unknown, type CopyFacts, type Figure } from "../probes/probe-result.ts";
 import type { RecoveryEvent } from "../slo/recovery-event.ts";
 import type { FailoverEvent } from "./failover-history.ts";
 
@@ -29,6 +29,19 @@ export function recoveriesOf(config: Pick<Config, "services">, histories: Readon
       });
     }),
   );
+}
+
+/**
+ * What failovers prove of the copies that they were made to, by the copy's name: one that lost nothing was a real recovery from it,
+ * and its positions were checked by the votes of the others. One with a stated loss proves nothing.
+ */
+export function proofsOf(events: readonly FailoverEvent[]): Map<string, NonNullable<CopyFacts["proof"]>> {
+  const proofs = new Map<string, NonNullable<CopyFacts["proof"]>>();
+  for (const { kind, to, atMs, totalMs, loss } of events) {
+    if (kind !== "failover" || to === undefined || totalMs === undefined || loss !== undefined) continue;
+    if ((proofs.get(to)?.atMs ?? Number.NEGATIVE_INFINITY) <= atMs) proofs.set(to, { atMs, tookMs: totalMs });
+  }
+  return proofs;
 }
 
 /** The last one of each service and scenario. */

@@ -1,5 +1,5 @@
 // Which writes have their lives recorded: so many a second by chance, each request having the same, and those that were slower to be
-// acknowledged than most of their minute. Asked for every request: a request that is not chosen costs two comparisons.
+// journalled than most of their minute, which is what an acknowledgement waits for. Asked for every request: a request that is not chosen costs two comparisons.
 import type { Random } from "@tidemark/kernel/random";
 
 /** Requests a second that are chosen by chance, about. */
@@ -24,7 +24,7 @@ export class LifeChoice {
     this.#random = random;
   }
 
-  /** Whether and why the life of a request's write is recorded. @param tookMs until it was acknowledged. */
+  /** Whether and why the life of a request's write is recorded. @param tookMs until it was journalled. */
   choose(tookMs: number): "by-chance" | "slow" | undefined {
     this.#requests++;
     const slow = tookMs > this.#slowerThanMs;

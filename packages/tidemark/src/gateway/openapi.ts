@@ -302,7 +302,7 @@ export const metricsSchema: RouteSchema = {
 
 export const writeLivesSchema: RouteSchema = {
   operationId: "writeLives",
-  summary: "The lives of some writes, as spans: a fair sample of every minute, and those that were slowest to be acknowledged",
+  summary: "The lives of some writes, as spans: a fair sample of every minute, and those that were slowest to be journalled",
   tags: ["operation"],
   ...secured,
   response: {

@@ -143,7 +143,7 @@ describe("the sampler of writes", () => {
     expect(all.lives().sample[0]?.passedMs).not.toHaveProperty("wal-received");
   });
 
-  it("keeps so many of a window, and always those that were slowest to be acknowledged", () => {
+  it("keeps so many of a window, and always those that were slowest to be journalled", () => {
     const all = sampler({ sample: 5, slowest: 3 });
     const lengths = Array.from({ length: 2_000 }, (_, index) => (index * 7_919) % 2_003);
     for (const [index, tookMs] of lengths.entries()) short(all, `w${index}`, { atMs: index, tookMs });

@@ -84,7 +84,7 @@ export function spansOf(life: WriteLife): WriteSpan[] {
 export interface WriteLives {
   /** Of every minute some, each write with the same chance. */
   readonly sample: readonly WriteLife[];
-  /** Of every minute those that were slowest to be acknowledged. */
+  /** Of every minute those that were slowest to be journalled. */
   readonly slowest: readonly WriteLife[];
   /** Writes that should have been followed, and were not, because too many were under way. */
   readonly unfollowed: number;
@@ -96,7 +96,7 @@ export function describeWriteLives({ sample, slowest, unfollowed }: WriteLives):
   return { sample: sample.map(withSpans), slowest: slowest.map(withSpans), unfollowed };
 }
 
-/** From the request until it was acknowledged, or where that was not seen until the last stage, milliseconds. */
+/** From the request until it was journalled, or where that was not seen until the last stage, milliseconds. */
 export function slownessOf({ startMs, passedMs }: WriteLife): number {
   return Math.max(0, (passedMs.journalled ?? Math.max(startMs, ...Object.values(passedMs))) - startMs);
 }

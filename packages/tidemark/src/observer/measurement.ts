@@ -22,7 +22,7 @@ import type { ObservedSecond } from "./observer.ts";
 import { Observer } from "./observer.ts";
 import type { ProbeWorld } from "./probe-world.ts";
 import { SecondRecord } from "./second-record.ts";
-import { watchesOf } from "./watch-plan.ts";
+import { watchesOf, type WatchPlanOptions } from "./watch-plan.ts";
 
 export interface MeasurementOptions {
   readonly config: Config;
@@ -31,6 +31,8 @@ export interface MeasurementOptions {
   readonly files: { readonly history: string; readonly alerts: string };
   /** What the vaults say of themselves; one that is not heard is there without its status. */
   readonly vaults: () => readonly VaultFacts[];
+  /** The last recoveries from a store's copies, by the copy's name. */
+  readonly proofs?: WatchPlanOptions["proofs"];
   readonly audit: JudgementWorld["audit"];
   readonly readSecret: ProbeWorld["readSecret"];
   readonly environment: ProbeWorld["environment"];
@@ -86,10 +88,16 @@ export class Measurement {
       history: this.history,
       subjects: this.subjects,
     });
-    const { token, readSecret, environment } = options;
+    const { token, readSecret, environment, proofs } = options;
     this.#observer = new Observer({
       services: config.services,
-      watch: () => watchesOf({ config, token, world: { clock, random, logger, environment, readSecret } }),
+      watch: () =>
+        watchesOf({
+          config,
+          token,
+          world: { clock, random, logger, environment, readSecret },
+          ...(proofs === undefined ? {} : { proofs }),
+        }),
       onSecond: (second) => this.#keep(second),
       clock,
       random,
