@@ -1,52 +1,33 @@
-// What `tidemark control` runs to measure, in a process of its own: probes, exposure, history, judgement and delivery, for the stores of its
-// order. It says each second what it knows, as JSON lines, and ends with its standard input.
-import { readFileSync } from "node:fs";
+// What `tidemark control` measures with, in a process of its own: probes, exposure, history, judgement and delivery, by a tidemark.yaml and put
+// together as control does it, without the rest of control. It says each second what it knows, as JSON lines, and ends with its standard
+// input. Arguments: the configuration, and a folder for what is kept.
 import { join } from "node:path";
+import { TidemarkError } from "@tidemark/kernel/errors";
 import { silentLogger } from "@tidemark/kernel/logger";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { systemRandom } from "@tidemark/kernel/platform/system-random";
 import { Redacted } from "@tidemark/kernel/redacted";
-import { openJudgement } from "../../packages/tidemark/src/alerts/open-judgement.ts";
-import { alertmanagerReceiver } from "../../packages/tidemark/src/alerts/receivers/alertmanager-receiver.ts";
-import { webhookReceiver } from "../../packages/tidemark/src/alerts/receivers/webhook-receiver.ts";
-import type { Receiver } from "../../packages/tidemark/src/alerts/receiver.ts";
-import { CanaryProbe } from "../../packages/tidemark/src/canary/canary-probe.ts";
+import { loadConfig } from "../../packages/tidemark/src/config/load-config.ts";
 import { History } from "../../packages/tidemark/src/history/history.ts";
+import { alertReceivers } from "../../packages/tidemark/src/observer/alert-receivers.ts";
+import { JudgementService } from "../../packages/tidemark/src/observer/judgement-service.ts";
+import { KeptHistory } from "../../packages/tidemark/src/observer/kept-history.ts";
 import { Observer, type ObservedSecond } from "../../packages/tidemark/src/observer/observer.ts";
-import type { StoreWatch } from "../../packages/tidemark/src/observer/watched-store.ts";
-import { PostgresqlProbe } from "../../packages/tidemark/src/probes/postgresql-probe.ts";
-import type { PostgresqlTarget } from "../../packages/tidemark/src/probes/postgresql/postgresql-target.ts";
-import { StoreObservation } from "../../packages/tidemark/src/probes/store-observation.ts";
-import { STANDBY } from "./probed-pair.ts";
+import { SecondRecord } from "../../packages/tidemark/src/observer/second-record.ts";
+import { watchesOf } from "../../packages/tidemark/src/observer/watch-plan.ts";
+import { keepHeapSmall } from "../../packages/tidemark/src/platform/heap-growth.ts";
+import { readSecret } from "../../packages/tidemark/src/platform/secret-files.ts";
 
-export interface ObserverOrder {
-  readonly stores: readonly { readonly name: string; readonly primary: TargetOrder; readonly standby: TargetOrder }[];
-  /** What each service may lose when a node or a zone is lost. */
-  readonly rpoMs: number;
-  /** Where history and alerts are kept. */
-  readonly folder: string;
-  readonly webhook?: { readonly url: string; readonly keyFile: string };
-  readonly alertmanager?: string;
-}
-
-export interface TargetOrder {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password?: string;
-  readonly database: string;
-}
-
-/** What it says each second, of the first of its stores and of all turns since it said so last. */
+/** What it says each second: of the first of its stores, and of the newest turn at each target. */
 export interface ObserverWords {
   /** Wall time, milliseconds. */
   readonly atMs: number;
   readonly exposure: SaidExposure;
   readonly turns: number;
   readonly away: number;
-  /** From when turns were due until they began, milliseconds. */
+  /** From when turns were due until they began, milliseconds; of many, a hundred that are spread as all are. */
   readonly lateMs: readonly number[];
-  /** How long it was busy with the second itself: exposure, history and judgement, milliseconds. */
+  /** How long it was busy with the second itself: history and judgement, milliseconds. */
   readonly secondMs: number;
   /** Whether exposure-above-objective fires. */
   readonly firing: boolean;
@@ -61,99 +42,55 @@ export type SaidExposure =
 
 const RULE = "exposure-above-objective";
 
-const order = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as ObserverOrder;
+keepHeapSmall();
+const [, , configFile = "", folder = ""] = process.argv;
+const config = await loadConfig(configFile);
 const world = { clock: systemClock, random: systemRandom, logger: silentLogger };
-const history = new History(join(order.folder, "history.sqlite"));
-const judgement = openJudgement({
-  file: join(order.folder, "alerts.sqlite"),
-  settings: { services: Object.fromEntries(order.stores.map(({ name }) => [name, { stores: [name] }])) },
-  receivers: receivers(),
+const history = new KeptHistory({ open: () => new History(join(folder, "history.sqlite"), config.history), ...world });
+const record = new SecondRecord(history);
+const judgement = new JudgementService({
+  file: join(folder, "alerts.sqlite"),
+  settings: { services: config.services, rules: config.alerts.rules },
+  receivers: alertReceivers(config, systemClock),
   world: { ...world, audit: { append: () => Promise.resolve() } },
+  history,
+  subjects: [],
 });
-const numbers = new Map<string, number | undefined>();
-const objective = { rpoMs: order.rpoMs, rtoMs: 3_600_000 };
 const observer = new Observer({
   ...world,
-  services: Object.fromEntries(
-    order.stores.map(({ name }) => [name, { stores: [name], objectives: { "node-loss": objective, "zone-loss": objective } }]),
-  ),
-  watch: () => order.stores.map(watchOf),
+  services: config.services,
+  watch: () => watchesOf({ config, token: new Redacted("of nobody"), world: { ...world, environment: process.env, readSecret: secretIn } }),
   onSecond,
 });
+let fired = false;
 const stop = new AbortController();
 process.stdin.on("end", () => stop.abort()).resume();
-await Promise.all([observer.run(stop.signal), judgement.courier.run(stop.signal)]);
-judgement.close();
+await Promise.all([judgement.run(stop.signal), observer.run(stop.signal)]);
 history.close();
 process.exit(0);
 
-function receivers(): Receiver[] {
-  const told = { deployment: "bench", runbooks: "https://runbooks.invalid", clock: systemClock };
-  return [
-    ...(order.webhook === undefined
-      ? []
-      : [webhookReceiver({ ...told, name: "webhook", url: new Redacted(order.webhook.url), keyFile: order.webhook.keyFile })]),
-    ...(order.alertmanager === undefined
-      ? []
-      : [alertmanagerReceiver({ ...told, name: "alertmanager", url: new Redacted(order.alertmanager) })]),
-  ];
-}
-
-function watchOf({ name, primary, standby }: ObserverOrder["stores"][number]): StoreWatch {
-  const observation = new StoreObservation(name);
-  const domains = { pg1: { machine: "m1", zone: "a" }, [STANDBY]: { machine: "m2", zone: "b" } };
-  const probes = [
-    new CanaryProbe({ store: name, target: targetOf(primary), clock: systemClock }),
-    ...[["pg1", primary] as const, [STANDBY, standby] as const].map(
-      ([node, target]) =>
-        new PostgresqlProbe({ name: node, domain: domains[node] ?? {}, target: targetOf(target), observation, clock: systemClock }),
-    ),
-  ];
-  return {
-    store: name,
-    probes: probes.map((probe) => ({ probe })),
-    expected: Object.entries(domains).map(([node, domain]) => ({ name: node, kind: "standby", domain, toldBy: [`postgresql ${node}`] })),
-  };
-}
-
-function targetOf({ password, ...rest }: TargetOrder): PostgresqlTarget {
-  return { ...rest, tls: "disable", ...(password === undefined ? {} : { password: new Redacted(password) }) };
+async function secretIn(file: string): Promise<Redacted<string>> {
+  const secret = await readSecret(file);
+  if (secret === undefined) throw new TidemarkError("TM-CONFIG-NOT-FOUND", `there is no secret in ${file}`);
+  return secret;
 }
 
 function onSecond(second: ObservedSecond): void {
   const beganMs = performance.now();
-  history.record(
-    second.atMs,
-    second.exposures.flatMap(({ service, scenario, exposureMs }) => {
-      const series = seriesOf(service, scenario);
-      return series === undefined ? [] : [{ series, figure: exposureMs }];
-    }),
-  );
-  const { began } = judgement.engine.observe(second.atMs, { exposures: second.exposures, stores: second.stores, vaults: [] });
+  history.record(second.atMs, () => record.readings(second));
+  judgement.observe(second.atMs, { exposures: second.exposures, stores: second.stores, vaults: [] });
   const atMs = Date.now();
-  const lateMs: number[] = [];
-  let away = 0;
-  for (const { turn } of observer.looks()) {
-    lateMs.push(turn.lateMs);
-    if (!turn.reading.ok) away++;
-  }
+  const firing = judgement.engine.alerts(second.atMs).some(({ rule, state }) => rule === RULE && state === "firing");
   const words: ObserverWords = {
     atMs: second.atMs,
     exposure: saidOf(second),
-    turns: lateMs.length,
-    away,
-    lateMs: lateMs.length < 100 ? lateMs : quantiles(lateMs),
+    ...saidOfTurns(),
     secondMs: performance.now() - beganMs,
-    firing: judgement.engine.alerts(second.atMs).some(({ rule, state }) => rule === RULE && state === "firing"),
-    ...(began.some(({ rule }) => rule === RULE) ? { began: atMs } : {}),
+    firing,
+    ...(firing && !fired ? { began: atMs } : {}),
   };
+  fired = firing;
   process.stdout.write(`${JSON.stringify(words)}\n`);
-}
-
-function seriesOf(service: string, scenario: string): number | undefined {
-  const key = `${service} ${scenario}`;
-  if (!numbers.has(key)) numbers.set(key, history.series({ metric: "tidemark_exposure_seconds", labels: { service, scenario } }));
-  return numbers.get(key);
 }
 
 function saidOf({ exposures }: ObservedSecond): SaidExposure {
@@ -162,8 +99,17 @@ function saidOf({ exposures }: ObservedSecond): SaidExposure {
   return figure.known ? { known: true, exposureMs: figure.value, errorMs: figure.errorMs } : { known: false, why: figure.why };
 }
 
-/** A hundred values that are spread as all are. */
-function quantiles(values: number[]): number[] {
+function saidOfTurns(): Pick<ObserverWords, "turns" | "away" | "lateMs"> {
+  const lateMs: number[] = [];
+  let away = 0;
+  for (const { turn } of observer.looks()) {
+    lateMs.push(turn.lateMs);
+    if (!turn.reading.ok) away++;
+  }
+  return { turns: lateMs.length, away, lateMs: lateMs.length <= 100 ? lateMs : spread(lateMs) };
+}
+
+function spread(values: number[]): number[] {
   const sorted = values.toSorted((one, other) => one - other);
   return Array.from({ length: 100 }, (_, at) => sorted[Math.floor(((at + 1) / 100) * sorted.length) - 1] as number);
 }

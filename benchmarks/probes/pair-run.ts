@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { hasAlertmanager, RunningAlertmanager } from "../../packages/tidemark/src/alerts/testing/running-alertmanager.ts";
 import { measureBackends, type BackendsCpu } from "./backends-cpu.ts";
 import { AlertArrivals, measureBreaches, type Breach } from "./breach-run.ts";
-import type { ObserverOrder, ObserverWords } from "./observer-process.ts";
+import type { ObserverWords } from "./observer-process.ts";
 import { ProbedPair } from "./probed-pair.ts";
 import { RunningProcess } from "./running-process.ts";
 import type { AnswerTape } from "./simulated/answer-tape.ts";
 import { tapePair } from "./simulated/tape-pair.ts";
+import { watchConfig } from "./watch-config.ts";
 import { measureTruth, type FaultResult, type TruthTimes } from "./truth/truth-run.ts";
 
 /** What may be lost, milliseconds: a stall of a few seconds is a breach. */
@@ -52,7 +53,7 @@ async function observed(pair: ProbedPair, run: PairRun): Promise<Partial<PairRes
   const alertmanager = hook === undefined ? undefined : await RunningAlertmanager.make(join(folder, "alertmanager"), hook.url);
   try {
     await alertmanager?.start();
-    await using observer = new RunningProcess("observer-process.ts", [orderFor(pair, { folder, webhook, alertmanager })]);
+    await using observer = new RunningProcess("observer-process.ts", argumentsFor(pair, { folder, webhook, alertmanager }));
     await observer.line((line) => {
       const { turns, away, exposure } = JSON.parse(line) as ObserverWords;
       return turns === 3 && away === 0 && exposure.known;
@@ -75,31 +76,24 @@ async function observed(pair: ProbedPair, run: PairRun): Promise<Partial<PairRes
   }
 }
 
-/** The file with the observer's order. */
-function orderFor(
+/** The observer's configuration and its folder. */
+function argumentsFor(
   pair: ProbedPair,
   where: { folder: string; webhook: AlertArrivals; alertmanager: RunningAlertmanager | undefined },
-): string {
+): string[] {
   const folder = join(where.folder, "observer");
   mkdirSync(folder);
-  const keyFile = join(folder, "webhook.key");
-  writeFileSync(keyFile, "only-for-benchmarks, and long enough\n", { mode: 0o600 });
+  const [keyFile, passwordFile, configFile] = [join(folder, "webhook.key"), join(folder, "password"), join(folder, "tidemark.yaml")];
   const { primary, standby } = pair.targets;
-  const target = ({ host, port, user, password, database }: typeof primary) => ({
-    host,
-    port,
-    user,
-    database,
-    ...(password === undefined ? {} : { password: password.reveal() }),
-  });
-  const order: ObserverOrder = {
-    stores: [{ name: "orders", primary: target(primary), standby: target(standby) }],
-    rpoMs: RPO_MS,
-    folder,
+  writeFileSync(keyFile, "only-for-benchmarks, and long enough\n", { mode: 0o600 });
+  writeFileSync(passwordFile, primary.password?.reveal() ?? "", { mode: 0o600 });
+  const server = ({ host, port, user, database }: typeof primary) => ({ host, port, user, database, passwordFile });
+  const config = watchConfig({
+    stores: [{ name: "orders", primary: server(primary), standby: server(standby) }],
+    rpoSeconds: RPO_MS / 1_000,
     webhook: { url: where.webhook.url, keyFile },
     ...(where.alertmanager === undefined ? {} : { alertmanager: where.alertmanager.url }),
-  };
-  const file = join(folder, "order.json");
-  writeFileSync(file, JSON.stringify(order), { mode: 0o600 });
-  return file;
+  });
+  writeFileSync(configFile, config);
+  return [configFile, folder];
 }

@@ -145,7 +145,7 @@ function backendsPart(backends: NonNullable<PairResult["backends"]>): string {
     String(count),
     `${seconds.toFixed(0)} s`,
     percent(share, 2),
-    `${((share * 1_000) / 1).toFixed(2)} ms`,
+    `${(share * 1_000).toFixed(2)} ms`,
   ]);
   return `### The probes' backends\n\n${table(["server", "backends", "over", "of a core", "each second"], rows)}`;
 }

@@ -2,10 +2,11 @@
 // written. The simulated ones are another process.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ObserverOrder, ObserverWords } from "./observer-process.ts";
+import type { ObserverWords } from "./observer-process.ts";
 import { peakMemory, processorMs, RunningProcess } from "./running-process.ts";
 import type { AnswerTape } from "./simulated/answer-tape.ts";
-import { simulatedDatabase } from "./simulated/simulated-fleet.ts";
+import { simulatedDatabase, type SimulatedPorts } from "./simulated/simulated-fleet.ts";
+import { watchConfig } from "./watch-config.ts";
 
 export interface ScaleResult {
   readonly stores: number;
@@ -26,19 +27,21 @@ export interface ScaleResult {
   readonly looks: number;
 }
 
+const SETTLES_MS = 10_000;
+
 export async function measureScale(
   tape: AnswerTape,
   run: { stores: number; seconds: number; folder: string; say: (line: string) => void },
 ): Promise<ScaleResult> {
   const { stores, seconds, folder, say } = run;
   const tapeFile = join(folder, "tape.json");
-  const orderFile = join(folder, "order.json");
+  const configFile = join(folder, "tidemark.yaml");
   writeFileSync(tapeFile, JSON.stringify(tape));
   await using fleet = new RunningProcess("simulated/fleet-process.ts", [tapeFile, String(stores)]);
-  const port = Number(await fleet.line());
-  writeFileSync(orderFile, JSON.stringify(orderOf(port, stores, folder)));
+  const ports = JSON.parse(await fleet.line()) as SimulatedPorts;
+  writeFileSync(configFile, configFor(ports, stores));
   const beganMs = Date.now();
-  await using observer = new RunningProcess("observer-process.ts", [orderFile]);
+  await using observer = new RunningProcess("observer-process.ts", [configFile, folder]);
   const isWhole = (line: string): boolean => {
     const { turns, away } = JSON.parse(line) as ObserverWords;
     return turns === stores * 3 && away === 0;
@@ -46,6 +49,8 @@ export async function measureScale(
   await observer.line(isWhole, 180_000);
   const startedAfterSeconds = (Date.now() - beganMs) / 1_000;
   say(`scale: ${stores} stores seen after ${startedAfterSeconds.toFixed(1)} s`);
+  // The first turns were late: all of them were due at once.
+  await new Promise((resolve) => setTimeout(resolve, SETTLES_MS));
   const words: ObserverWords[] = [];
   observer.onLine((line) => words.push(JSON.parse(line) as ObserverWords));
   const before = { ms: Date.now(), observer: processorMs(observer.pid), fleet: processorMs(fleet.pid) };
@@ -71,22 +76,21 @@ export async function measureScale(
   return result;
 }
 
-function orderOf(port: number, stores: number, folder: string): ObserverOrder {
-  const target = (store: number, role: "primary" | "standby") => ({
+function configFor(ports: SimulatedPorts, stores: number): string {
+  const server = (store: number, role: "primary" | "standby") => ({
     host: "127.0.0.1",
-    port,
+    port: ports[role],
     user: "probe",
     database: simulatedDatabase(store, role),
   });
-  return {
+  return watchConfig({
     stores: Array.from({ length: stores }, (_, index) => ({
       name: `store-${index}`,
-      primary: target(index, "primary"),
-      standby: target(index, "standby"),
+      primary: server(index, "primary"),
+      standby: server(index, "standby"),
     })),
-    rpoMs: 60_000,
-    folder,
-  };
+    rpoSeconds: 60,
+  });
 }
 
 function at(sorted: readonly number[], share: number): number {

@@ -26,7 +26,7 @@ afterAll(async () => {
   await pair.dispose();
 });
 
-const simulated = (database: string, port = fleet.port): PostgresqlTarget => ({
+const simulated = (database: string, port = fleet.ports.primary): PostgresqlTarget => ({
   host: "127.0.0.1",
   port,
   user: "probe",

@@ -3,12 +3,12 @@
 import type { Lsn } from "@tidemark/kernel/lsn";
 
 /** Positions that are kept, 32 bytes each. When they are too many, the older half is thinned out. */
-const MOST_POSITIONS = 2_048;
+const MOST_POSITIONS = 1_024;
 const FIRST_POSITIONS = 64;
 /** What thinning out may make of a gap, as a part of its age; doubled until enough is gone. */
 const FINEST_GAP = 0.005;
 /** Positions that have to go when it is full, so that it is not thinned out at every look. */
-const LEAST_THINNED = 256;
+const LEAST_THINNED = 128;
 
 /** Where the primary was seen from when until when, observer's wall time, milliseconds. */
 export interface LoggedPosition {

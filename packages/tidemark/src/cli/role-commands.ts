@@ -3,6 +3,7 @@ import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Config, VaultConfig } from "../config/config.ts";
 import { didYouMean } from "../config/did-you-mean.ts";
 import { makeArchiveKeys } from "../platform/archive-keys.ts";
+import { keepHeapSmall } from "../platform/heap-growth.ts";
 import type { CommandContext } from "./command-line.ts";
 import { findPlace, withPlace, type PlaceOptions } from "./place.ts";
 
@@ -17,6 +18,7 @@ export function controlCommand(context: CommandContext): Command {
     .description("Runs control: the lease store, the coordinator of failovers, the routes and the status.")
     .addHelpText("after", `${ROLE_HELP}\n\nExample:\n  tidemark control --config /etc/tidemark/tidemark.yaml`)
     .action(async (options: PlaceOptions) => {
+      keepHeapSmall();
       await runRole(context, "control", options, async (role) => (await import("../control/control-role.ts")).runControlRole(role));
     });
 }
