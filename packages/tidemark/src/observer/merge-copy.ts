@@ -6,6 +6,7 @@
 //
 // One claim goes before newer ones: the primary's, that every acknowledgement waits for the copy. What somebody else sees to be missing then
 // was not acknowledged yet; counted as a loss it would be a false alarm at every commit that is on its way.
+import { parseLsn } from "@tidemark/kernel/lsn";
 import { FRESH_FOR_MS } from "../exposure/figure-age.ts";
 import type { CopyFacts, Figure, RecoveryPoint } from "../probes/probe-result.ts";
 import { unknown } from "../probes/probe-result.ts";
@@ -38,7 +39,7 @@ export function mergeCopy(merge: CopyMerge): CopyFacts {
   const [first] = claims;
   if (first === undefined) throw new Error("a copy that nobody tells of");
   const chosen = claims.find((claim) => isWaitedFor(claim, nowMs)) ?? newest(claims, (copy) => copy.recoveryPoint);
-  const recoveryPoint = settled(chosen, { figure: (copy) => copy.recoveryPoint, nowMs });
+  const recoveryPoint = reaching(settled(chosen, { figure: (copy) => copy.recoveryPoint, nowMs }), claims);
   const of = <T>(figure: (copy: CopyFacts) => Figure<T>): Figure<T> => settled(ofSame(claims, chosen, figure), { figure, nowMs });
   const range = rangeOf(claims, recoveryPoint);
   const lockedUntilMs = lockOf(claims, { expected, recoveryPoint });
@@ -120,6 +121,25 @@ function newest<T>(claims: readonly CopyClaim[], figure: (copy: CopyFacts) => Fi
 /** What is missing goes with the position that it is missing from; only where that claim does not know does another one say. */
 function ofSame<T>(claims: readonly CopyClaim[], chosen: CopyClaim, figure: (copy: CopyFacts) => Figure<T>): CopyClaim {
   return figure(chosen.copy).known ? chosen : newest(claims, figure);
+}
+
+/**
+ * What somebody saw a copy to have it still has, where the newest look finds it no less far: only until when that reaches does its primary know
+ * less exactly, which sees it a commit behind at every other look. Without this a healthy copy would seem to be periods behind.
+ */
+function reaching(point: Figure<RecoveryPoint>, claims: readonly CopyClaim[]): Figure<RecoveryPoint> {
+  if (!point.known || point.value.complete || point.method !== "position-history") return point;
+  const { lsn, timeline } = point.value;
+  if (lsn === undefined || timeline === undefined) return point;
+  let { commitMs } = point.value;
+  for (const { copy } of claims) {
+    const other = copy.recoveryPoint;
+    // By the observer's clock as well, and from before: a clock that was set back is none.
+    if (!other.known || other.method !== "position-history" || other.value.commitMs > point.atMs) continue;
+    if (other.value.timeline === timeline && other.value.lsn !== undefined && parseLsn(other.value.lsn) <= parseLsn(lsn))
+      commitMs = Math.max(commitMs, other.value.commitMs);
+  }
+  return commitMs === point.value.commitMs ? point : { ...point, value: { ...point.value, commitMs } };
 }
 
 /** The figure of a claim, or since when it is not known any more, and why. */

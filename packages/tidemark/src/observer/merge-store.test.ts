@@ -105,6 +105,23 @@ describe("what is known of a store", () => {
     });
   });
 
+  it("lets a copy have what it was seen to have, when its primary sees it further and still a commit behind", () => {
+    const at = (lsn: string, timeline: number, of: { agoMs: number; complete: boolean; commitMs: number }): CopyFacts =>
+      copy({
+        name: "pg2",
+        synchronous: measured(false),
+        recoveryPoint: ago({ commitMs: of.commitMs, complete: of.complete, lsn, timeline: timeline as Timeline }, of.agoMs),
+      });
+    const primaryWord = view("postgresql pg1", [at("0/200", 1, { agoMs: 100, complete: false, commitMs: NOW_MS - 1_100 })]);
+    const ownWord = (lsn: string, timeline = 1, commitMs = NOW_MS - 520): TargetView =>
+      view("postgresql pg2", [at(lsn, timeline, { agoMs: 500, complete: true, commitMs })]);
+    const pointOf = (own: TargetView) => named(merged([primaryWord, own]), "pg2").recoveryPoint;
+    expect(pointOf(ownWord("0/200"))).toMatchObject({ atMs: NOW_MS - 100, value: { complete: false, commitMs: NOW_MS - 520 } });
+    // It went back, is on another timeline, or of a time that had not come.
+    for (const own of [ownWord("0/201"), ownWord("0/200", 2), ownWord("0/200", 1, NOW_MS)])
+      expect(pointOf(own)).toMatchObject({ value: { complete: false, commitMs: NOW_MS - 1_100 } });
+  });
+
   it("counts WAL that is on its way to a copy which acknowledgements wait for as no loss, while its primary answers", () => {
     const own = view("postgresql pg2", [
       copy({ name: "pg2", synchronous: never, recoveryPoint: ago({ commitMs: NOW_MS - 400, complete: false }, -100) }),

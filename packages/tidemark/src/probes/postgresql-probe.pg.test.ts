@@ -81,6 +81,19 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
     expect(copy(own, "pg2")).toMatchObject({ kind: "standby", missingBytes: { known: true, value: 0 } });
   });
 
+  it("says of a standby that lacks nothing up to which commit it has replayed since its primary was seen", async () => {
+    await look(primary);
+    const beforeMs = systemClock.wallMs();
+    await sql`insert into orders (what) values ('after the look')`;
+    const reading = await lookUntil(standby, (seen) => {
+      const { recoveryPoint } = copy(seen, "pg2");
+      return recoveryPoint.known && recoveryPoint.value.complete && recoveryPoint.value.commitMs > beforeMs - 5;
+    });
+    const { recoveryPoint } = copy(reading, "pg2");
+    expect(recoveryPoint.known && recoveryPoint.value.commitMs).toBeLessThanOrEqual(reading.atMs);
+    await look(primary);
+  });
+
   it("reads the canary on the standby itself, also after the table has gone round", async () => {
     let last = 0;
     for (let beat = 0; beat < CANARY_ROWS + 5; beat++) {

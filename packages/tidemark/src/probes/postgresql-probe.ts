@@ -190,6 +190,7 @@ export class PostgresqlProbe implements Probe {
       canaryBeats: answer.canary?.sequence ?? 0n,
     });
     if (restart === "ignored") return this.#formerPrimary(look, answer);
+    observation.primaryClock = look.clockOffset;
     if (restart === "failover" || restart === "went-back") this.#synchronous.forget();
     const standings = this.#synchronous.take(answer, settings, atMs);
     const primary = {

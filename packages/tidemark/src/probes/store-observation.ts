@@ -1,10 +1,13 @@
 import type { SystemIdentifier } from "@tidemark/kernel/brands";
 import { PositionHistory } from "../canary/position-history.ts";
+import type { Figure } from "./probe-result.ts";
 
 /** What the probes of one store share: where its primary was when, and which cluster it is. One per store, in the observer's memory. */
 export class StoreObservation {
   readonly store: string;
   readonly positions = new PositionHistory();
+  /** The primary's clock minus the observer's, milliseconds, as whoever looked at the primary compared them last; undefined before. */
+  primaryClock: Figure<number> | undefined;
   #identity: SystemIdentifier | undefined;
 
   constructor(store: string) {

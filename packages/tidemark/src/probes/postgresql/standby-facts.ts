@@ -12,6 +12,9 @@ import type { StandbyAnswer } from "./postgresql-answers.ts";
 import { positionFigures } from "./primary-facts.ts";
 import { serverFigures } from "./server-figures.ts";
 
+/** A comparison of the primary's clock serves for so long, milliseconds. */
+const CLOCK_SERVES_MS = 60_000;
+
 export interface StandbyLook extends Look {
   readonly answer: StandbyAnswer;
 }
@@ -65,7 +68,7 @@ function choosePoint(
 ): Figure<RecoveryPoint> {
   const { answer, atMs } = look;
   const { byPosition } = end;
-  if (byPosition?.known === true && byPosition.value.complete) return withSequence(byPosition, answer);
+  if (byPosition?.known === true && byPosition.value.complete) return withSequence(upToReplayed(byPosition, look), answer);
   const place = { complete: false, timeline: end.timeline, ...(end.lsn === undefined ? {} : { lsn: formatLsn(end.lsn) }) };
   const replayedAll = answer.receivedLsn === undefined || (answer.replayedLsn !== undefined && answer.replayedLsn >= answer.receivedLsn);
   if (byPosition?.known === true && !replayedAll) return withSequence(byPosition, answer);
@@ -81,6 +84,18 @@ function choosePoint(
   if (replayedMs !== undefined)
     return known({ commitMs: replayedMs, ...place }, { atMs, method: "commit-record", errorMs: atMs - look.sentMs });
   return unknown("it has no canary, has replayed no commit since it started, and its primary's positions are not known", atMs);
+}
+
+/**
+ * It lacked nothing when the primary was seen last. Since then it may have replayed a commit: everything that was acknowledged until that
+ * one's time is there too, which counts as soon as it is seen to lack something.
+ */
+function upToReplayed(figure: Figure<RecoveryPoint> & { known: true }, look: StandbyLook): Figure<RecoveryPoint> & { known: true } {
+  const clock = look.observation.primaryClock;
+  const { replayedCommitMs } = look.answer;
+  if (replayedCommitMs === undefined || clock?.known !== true || Math.abs(look.atMs - clock.atMs) > CLOCK_SERVES_MS) return figure;
+  const commitMs = Math.min(look.sentMs, replayedCommitMs - clock.value - clock.errorMs);
+  return commitMs <= figure.value.commitMs ? figure : { ...figure, value: { ...figure.value, commitMs } };
 }
 
 function withSequence(figure: Figure<RecoveryPoint> & { known: true }, answer: StandbyAnswer): Figure<RecoveryPoint> {
