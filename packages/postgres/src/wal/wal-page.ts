@@ -102,3 +102,9 @@ export function recordEnd(offset: number, length: number, segmentBytes: number):
     at += pageHeaderBytes(at % segmentBytes);
   }
 }
+
+/** Whether nothing was written there: a page that PostgreSQL has made room for and not yet used. */
+export function isZero(view: DataView, at: number, length: number): boolean {
+  for (let index = at; index < at + length; index++) if (view.getUint8(index) !== 0) return false;
+  return true;
+}

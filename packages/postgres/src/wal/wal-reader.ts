@@ -13,7 +13,7 @@ import { assert } from "@tidemark/kernel/errors";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import { overwrittenRecord } from "./overwrite-record.ts";
 import { isResourceManager, MANAGER_INFO_MASK, RESOURCE_MANAGER, XLOG_KIND } from "./resource-managers.ts";
-import { LONG_HEADER_BYTES, PAGE_FLAG, PageCheck, pageHeaderBytes, WAL_PAGE_BYTES } from "./wal-page.ts";
+import { isZero, LONG_HEADER_BYTES, PAGE_FLAG, PageCheck, pageHeaderBytes, WAL_PAGE_BYTES } from "./wal-page.ts";
 import { LONGEST_RECORD_BYTES, RECORD_ALIGNMENT, RECORD_CRC_OFFSET, RECORD_HEADER_BYTES, WalRecord } from "./wal-record.ts";
 
 /**
@@ -444,9 +444,4 @@ export class WalReader {
     const previous = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
     return previous < this.#startSegment + BigInt(this.#startOffset) ? undefined : "previous";
   }
-}
-
-function isZero(view: DataView, at: number, length: number): boolean {
-  for (let index = at; index < at + length; index++) if (view.getUint8(index) !== 0) return false;
-  return true;
 }
