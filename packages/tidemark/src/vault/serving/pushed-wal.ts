@@ -1,6 +1,7 @@
 // Takes in WAL files that a server archives by archive_command. A file counts as taken once its bytes, its name and its folder are
 // durable; the order is: write a file of another name, fsync it, link it under its name (which never replaces one), fsync the folder,
-// answer. The receiver's folder stays the receiver's: a file that came by another way must not move what the vault votes with.
+// answer. What is there already is answered for after an fsync of its folder too: whoever named it may not have come to that before
+// it was killed. The receiver's folder stays the receiver's: a file that came by another way must not move what the vault votes with.
 import { createHash } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -65,8 +66,9 @@ export class PushedWal {
       for (const taken of this.#placesOf(name)) {
         const there = await readIfThere(taken);
         if (there === undefined) continue;
-        if (sameBytes(there, bytes)) return "same";
-        throw await this.#conflict(fileName, bytes, taken);
+        if (!sameBytes(there, bytes)) throw await this.#conflict(fileName, bytes, taken);
+        await syncFoldersOf(taken);
+        return "same";
       }
       const place = join(pushedFolder(folder), fileName);
       if (await this.#keep(place, bytes)) {
@@ -141,7 +143,7 @@ export class PushedWal {
     return new TidemarkError("TM-VAULT-OTHER-BYTES", `${name} is in ${taken} with other bytes; what came now is kept in ${place}`);
   }
 
-  /** Answers false, having changed nothing, when the name is taken. */
+  /** Durable under its name when it resolves. Answers false, having changed nothing, when the name is taken. */
   async #keep(place: string, bytes: Uint8Array): Promise<boolean> {
     const folder = join(place, "..");
     await mkdir(folder, { recursive: true });
@@ -158,13 +160,14 @@ export class PushedWal {
       try {
         await link(temporary, place);
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-        throw error;
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        await syncFoldersOf(place);
+        return false;
       }
     } finally {
       await rm(temporary, { force: true });
     }
-    for (const each of [folder, join(folder, "..")]) await syncFolder(each);
+    await syncFoldersOf(place);
     return true;
   }
 
@@ -225,6 +228,12 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
 function ifThere(error: NodeJS.ErrnoException): undefined {
   if (error.code === "ENOENT") return undefined;
   throw error;
+}
+
+/** The folder that names the file, and the one that names the folder. */
+async function syncFoldersOf(file: string): Promise<void> {
+  await syncFolder(join(file, ".."));
+  await syncFolder(join(file, "..", ".."));
 }
 
 async function syncFolder(path: string): Promise<void> {
