@@ -1,7 +1,7 @@
 // A survey's report for people, readable in 60 columns: the form of a check's report, for a whole configuration.
 import { formatDuration } from "@tidemark/kernel/duration";
 import { sayBytes } from "../check/seen-words.ts";
-import type { DoctorCopy, DoctorReport, DoctorServer, ServiceExposure } from "../doctor/doctor-report.ts";
+import type { DoctorCopy, DoctorFinding, DoctorReport, DoctorServer, ServiceExposure } from "../doctor/doctor-report.ts";
 import { FAILURE_DOMAIN_KINDS } from "../objectives/failure-domain.ts";
 import { describeExposure, describeFinding, exposureText, tally, type View } from "./check-view.ts";
 import { layTable, type Cell } from "./table.ts";
@@ -20,13 +20,22 @@ export function describeDoctor(report: DoctorReport, { paint, columns }: View): 
     ...heading("What would be lost now", report.exposureFrom === "control" ? "as control says" : "as far as was seen just now"),
     ...exposures(report.exposure, view),
     ...heading("Findings", tally(report.findings)),
-    ...report.findings.flatMap((entry) => describeFinding(entry, view, entry.subject)),
+    ...together(report.findings).flatMap((entry) => describeFinding(entry, view, entry.subject)),
     ...(report.unknown.length === 0
       ? []
       : [...heading("Not known"), ...report.unknown.map(({ part, why }) => wrap(`  ${part}: ${why}`, columns, "    "))]),
     ...heading("Not covered"),
     ...report.notCovered.map((text) => paint.dim(wrap(`  ${text}`, columns, "    "))),
   ];
+}
+
+/** What is the same of several subjects is shown once. */
+function together(findings: readonly DoctorFinding[]): DoctorFinding[] {
+  const groups = Map.groupBy(findings, ({ code, severity, evidence, fix }) => JSON.stringify([code, severity, evidence, fix]));
+  return [...groups.values()].flatMap((same) => {
+    const [first] = same;
+    return first === undefined ? [] : [{ ...first, subject: same.map(({ subject }) => subject).join(", ") }];
+  });
 }
 
 function servers(list: readonly DoctorServer[], { paint, columns }: View): string[] {

@@ -12,6 +12,7 @@ import { parseLsn } from "@tidemark/kernel/lsn";
 import { freePorts } from "@tidemark/kernel/platform/free-ports";
 import { readRunFile, type RunFile } from "../platform/run-file.ts";
 import { isAlive } from "../platform/process-identity.ts";
+import type { DoctorReport } from "../doctor/doctor-report.ts";
 import type { VaultStatus } from "../vault/vault-status.ts";
 import type { StatusReport } from "./status-report.ts";
 
@@ -128,6 +129,18 @@ describe("tidemark up", () => {
 
     const report = JSON.parse((await tidemark("status", "--json")).out) as StatusReport;
     expect(report).toMatchObject({ supervisor: { state: "running" }, control: { known: true }, gateway: { known: true } });
+
+    const doctor = await tidemark("doctor", "--json");
+    const { exposureFrom, servers, findings, unknown } = JSON.parse(doctor.out) as DoctorReport;
+    expect(servers.map(({ name, role }) => [name, role])).toEqual([
+      ["pg1", "primary"],
+      ["pg2", "standby"],
+    ]);
+    expect({ exposureFrom, unknown }).toEqual({ exposureFrom: "control", unknown: [] });
+    // One machine is what the example has; its objective asks for no more.
+    expect(findings.map(({ name, severity }) => `${name} ${severity}`)).toContain("copies-one-domain warning");
+    expect(findings.filter(({ severity }) => severity === "critical")).toEqual([]);
+    expect(doctor.code).toBe(0);
 
     expect((await tidemark("down")).code).toBe(0);
     expect(second.roles.filter((role) => role.pid !== 0 && isAlive(role))).toEqual([]);

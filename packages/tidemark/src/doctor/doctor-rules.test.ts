@@ -88,7 +88,15 @@ const BAD: Readonly<Record<string, readonly (readonly [string, ConfigurationSurv
         stores: [facts([PRIMARY, { ...REPLICA, domain: PRIMARY.domain }])],
       }),
     ],
-    ["shop", unlike({ stores: [facts([PRIMARY, { ...REPLICA, domain: { machine: "a2", zone: "a" } }])] }), "warning"],
+    ["shop", unlike({ stores: [facts([PRIMARY, { ...REPLICA, domain: { machine: "a2", zone: "a" } }])] }), "notice"],
+    [
+      "shop",
+      unlike({
+        stores: [facts([PRIMARY, { ...REPLICA, domain: PRIMARY.domain }])],
+        ...services({ objectives: { "process-loss": { rpoMs: 0, rtoMs: HOUR_MS } } }),
+      }),
+      "warning",
+    ],
     [
       "shop",
       unlike({

@@ -1,6 +1,6 @@
 import type { Severity } from "../../check/finding.ts";
 import { fateOf } from "../../exposure/copy-fate.ts";
-import { SCENARIO_TAKES, SCENARIOS, type FailureDomainKind } from "../../objectives/failure-domain.ts";
+import { SCENARIO_TAKES, type FailureDomainKind } from "../../objectives/failure-domain.ts";
 import type { CopyFacts } from "../../probes/probe-result.ts";
 import type { JudgedConfig } from "../configuration-survey.ts";
 import type { DoctorRule } from "../doctor-rule.ts";
@@ -47,10 +47,12 @@ function allWithin(copies: readonly CopyFacts[], kind: FailureDomainKind): boole
   return copies.every((copy) => copy === struck || fateOf(copy.domain, struck.domain, kind) === "lost");
 }
 
-/** A machine is lost sooner or later; of zones and regions the objectives say whether that matters. */
+/**
+ * Critical where an objective is about the loss of that domain or of one that contains it. Otherwise it is how somebody wants it: worth a
+ * warning where machines are concerned, which fail most, and nothing where regions are.
+ */
 function severityOf(config: JudgedConfig, store: string, kind: (typeof PLACES)[number]): Severity | undefined {
-  if (kind === "machine") return "critical";
-  const scenario = SCENARIOS.find((one) => SCENARIO_TAKES[one] === kind);
-  const isDemanded = objectivesOf(config, store).some((objective) => objective.scenario === scenario);
-  return isDemanded ? "critical" : kind === "zone" ? "warning" : undefined;
+  const outer = new Set<FailureDomainKind | undefined>(PLACES.slice(PLACES.indexOf(kind)));
+  if (objectivesOf(config, store).some(({ scenario }) => outer.has(SCENARIO_TAKES[scenario]))) return "critical";
+  return ({ machine: "warning", zone: "notice", region: undefined } as const)[kind];
 }
