@@ -72,8 +72,7 @@ export async function measureBreaches(
       const { firing, exposure } = JSON.parse(line) as ObserverWords;
       return !firing && exposure.known && exposure.exposureMs === 0;
     });
-    const witness = new Witness(pair);
-    witness.begin();
+    const witness = await Witness.begin(pair);
     // A little of both before and after, so that the truth is known.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     const stalledMs = Date.now();

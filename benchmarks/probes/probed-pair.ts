@@ -1,7 +1,7 @@
 // A real primary and an asynchronous standby for the probes to look at, with links that can be broken: the standby follows through one, and
 // the probe looks at the standby through the other.
 import { join } from "node:path";
-import postgres from "postgres";
+import { Client } from "pg";
 import { silentLogger } from "@tidemark/kernel/logger";
 import { freePorts } from "@tidemark/kernel/platform/free-ports";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
@@ -118,25 +118,26 @@ export class ProbedPair {
   }
 
   /** As the superuser, past every link. */
-  connect(node: "primary" | "standby"): postgres.Sql {
+  async connect(node: "primary" | "standby"): Promise<Client> {
     const { port } = this[node].options;
-    return postgres({
+    const client = new Client({
       host: "127.0.0.1",
       port,
       user: SUPERUSER,
       password: PASSWORD,
       database: "postgres",
-      max: 1,
-      onnotice: () => undefined,
-      connection: { application_name: "bench" },
+      application_name: "bench",
     });
+    await client.connect();
+    return client;
   }
 
   async untilStreaming(): Promise<void> {
-    await using sql = disposable(this.connect("primary"));
     const deadlineMs = Date.now() + 60_000;
     for (;;) {
-      const [row] = await sql.on<{ state: string }[]>`SELECT state FROM pg_stat_replication WHERE application_name = ${STANDBY}`;
+      const [row] = await this.#ask<{ state: string }>("primary", "SELECT state FROM pg_stat_replication WHERE application_name = $1", [
+        STANDBY,
+      ]);
       if (row?.state === "streaming") return;
       if (Date.now() > deadlineMs) throw new Error(`the standby is ${row?.state ?? "away"} after a minute`);
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -145,11 +146,9 @@ export class ProbedPair {
 
   /** Process numbers of the server processes of a kind, such as `walreceiver`, or of Tidemark's sessions. */
   async backends(node: "primary" | "standby", which: { kind: string } | { applications: string }): Promise<number[]> {
-    await using sql = disposable(this.connect(node));
-    const rows =
-      "kind" in which
-        ? await sql.on<{ pid: number }[]>`SELECT pid FROM pg_stat_activity WHERE backend_type = ${which.kind}`
-        : await sql.on<{ pid: number }[]>`SELECT pid FROM pg_stat_activity WHERE application_name LIKE ${which.applications}`;
+    const rows = await ("kind" in which
+      ? this.#ask<{ pid: number }>(node, "SELECT pid FROM pg_stat_activity WHERE backend_type = $1", [which.kind])
+      : this.#ask<{ pid: number }>(node, "SELECT pid FROM pg_stat_activity WHERE application_name LIKE $1", [which.applications]));
     return rows.map(({ pid }) => pid);
   }
 
@@ -161,13 +160,16 @@ export class ProbedPair {
   }
 
   async #prepare(): Promise<void> {
-    await using sql = disposable(this.connect("primary"));
-    for (const statement of GRANTS) await sql.on.unsafe(statement);
-    await sql.on`CREATE TABLE orders (id bigserial PRIMARY KEY, what text)`;
+    for (const statement of GRANTS) await this.#ask("primary", statement);
+    await this.#ask("primary", "CREATE TABLE orders (id bigserial PRIMARY KEY, what text)");
   }
-}
 
-/** A connection that ends with its scope. */
-function disposable(sql: postgres.Sql): AsyncDisposable & { readonly on: postgres.Sql } {
-  return { on: sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
+  async #ask<T extends object>(node: "primary" | "standby", sql: string, values: readonly string[] = []): Promise<T[]> {
+    const client = await this.connect(node);
+    try {
+      return (await client.query<T>(sql, [...values])).rows;
+    } finally {
+      await client.end();
+    }
+  }
 }

@@ -14,6 +14,7 @@ const fault = (mostErrorMs: number) => ({
   mostErrorMs,
   unknown: 2,
   beyondOwnBound: 0,
+  mostLateMs: 30,
 });
 
 const MEASURED: Omit<ProbesReport, "at" | "machine"> = {

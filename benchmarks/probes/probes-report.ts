@@ -103,7 +103,17 @@ function judgeScale(
 }
 
 function faultsPart(faults: NonNullable<PairResult["faults"]>): string {
-  const head = ["fault", "exposed at most", "seconds known", "median error", "p99 error", "most error", "unknown", "beyond its own bound"];
+  const head = [
+    "fault",
+    "exposed at most",
+    "seconds known",
+    "median error",
+    "p99 error",
+    "most error",
+    "unknown",
+    "beyond its own bound",
+    "looks late by",
+  ];
   const rows = faults.map((each) => [
     `${each.fault}: ${each.words}`,
     milliseconds(each.mostTrueMs),
@@ -113,6 +123,7 @@ function faultsPart(faults: NonNullable<PairResult["faults"]>): string {
     milliseconds(each.mostErrorMs),
     `${each.unknown} s`,
     `${each.beyondOwnBound} s`,
+    milliseconds(each.mostLateMs),
   ]);
   return `### Exposure against ground truth\n\n${table(head, rows)}`;
 }

@@ -20,6 +20,8 @@ export interface FaultResult {
   readonly unknown: number;
   /** Seconds in which the truth of that very moment was further away than the error bound that was said with the figure. */
   readonly beyondOwnBound: number;
+  /** The latest that a look began after it was due: beyond some milliseconds the machine is at fault, milliseconds. */
+  readonly mostLateMs: number;
 }
 
 /** Seconds of each part of the script. */
@@ -40,7 +42,7 @@ export async function measureTruth(
   run: { observer: RunningProcess; times: TruthTimes; say: (line: string) => void },
 ): Promise<FaultResult[]> {
   const { observer, times, say } = run;
-  const witness = new Witness(pair);
+  const witness = await Witness.begin(pair);
   const said: ObserverWords[] = [];
   observer.onLine((line) => said.push(JSON.parse(line) as ObserverWords));
   const spans: { fault: FaultResult["fault"]; words: string; fromMs: number; toMs: number }[] = [];
@@ -49,7 +51,6 @@ export async function measureTruth(
     await during();
     spans.push({ fault, words, fromMs, toMs: Date.now() });
   };
-  witness.begin();
   try {
     await span("none", "nothing is broken", () => rest(times.calm));
     for (const fault of FAULTS)
@@ -75,7 +76,7 @@ export async function measureTruth(
 
 /** Compares seconds with the truth. */
 export function compare(
-  said: readonly Pick<ObserverWords, "atMs" | "exposure">[],
+  said: readonly Pick<ObserverWords, "atMs" | "exposure" | "lateMs">[],
   truth: readonly TrueMoment[],
 ): Omit<FaultResult, "fault" | "words"> {
   const errors: number[] = [];
@@ -98,6 +99,7 @@ export function compare(
     mostErrorMs: at(1),
     unknown: said.filter(({ exposure }) => !exposure.known).length,
     beyondOwnBound,
+    mostLateMs: Math.max(0, ...said.flatMap(({ lateMs }) => lateMs)),
   };
 }
 

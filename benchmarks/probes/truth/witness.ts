@@ -1,6 +1,6 @@
 // Writes commits at a known rate, and writes down what happened: receipts of the writer, and the standby's flush position as the standby itself
 // says it, past every broken link.
-import type postgres from "postgres";
+import type { Client } from "pg";
 import { parseLsn, type Lsn } from "@tidemark/kernel/lsn";
 import type { ProbedPair } from "../probed-pair.ts";
 import type { AcknowledgedCommit, FlushSample } from "./true-exposure.ts";
@@ -16,21 +16,24 @@ const LARGE = 6_000;
 export class Witness {
   readonly commits: AcknowledgedCommit[] = [];
   readonly samples: FlushSample[] = [];
-  readonly #writer: postgres.Sql;
-  readonly #reader: postgres.Sql;
+  readonly #writer: Client;
+  readonly #reader: Client;
   #running = true;
   #loops: Promise<unknown> = Promise.resolve();
   #characters = SMALL;
 
-  constructor(pair: ProbedPair) {
-    this.#writer = pair.connect("primary");
-    this.#reader = pair.connect("standby");
+  private constructor(writer: Client, reader: Client) {
+    this.#writer = writer;
+    this.#reader = reader;
   }
 
-  begin(): void {
-    this.#loops = Promise.all([this.#write(), this.#look()]);
+  /** Writes and looks from now on. */
+  static async begin(pair: ProbedPair): Promise<Witness> {
+    const witness = new Witness(await pair.connect("primary"), await pair.connect("standby"));
+    witness.#loops = Promise.all([witness.#write(), witness.#look()]);
     // Whoever stops it is told.
-    this.#loops.catch(() => (this.#running = false));
+    witness.#loops.catch(() => (witness.#running = false));
+    return witness;
   }
 
   /** Whether commits write much, so that a slow link cannot keep up. */
@@ -44,31 +47,29 @@ export class Witness {
     try {
       await this.#loops;
     } finally {
-      await this.#writer.end({ timeout: 1 });
-      await this.#reader.end({ timeout: 1 });
+      await this.#writer.end();
+      await this.#reader.end();
     }
   }
 
   async #write(): Promise<void> {
-    const sql = this.#writer;
     while (this.#running) {
       const beganMs = performance.now();
       // Another text each time, or the server would compress it to nothing.
       const what = Buffer.from(Array.from({ length: this.#characters }, () => 97 + Math.floor(Math.random() * 26))).toString("latin1");
-      await sql`INSERT INTO orders (what) VALUES (${what})`;
+      await this.#writer.query("INSERT INTO orders (what) VALUES ($1)", [what]);
       const atMs = Date.now();
-      const [row] = await sql<{ lsn: string }[]>`SELECT pg_current_wal_flush_lsn()::text AS lsn`;
-      this.commits.push({ atMs, lsn: lsnOf(row) });
+      const { rows } = await this.#writer.query<{ lsn: string }>("SELECT pg_current_wal_flush_lsn()::text AS lsn");
+      this.commits.push({ atMs, lsn: lsnOf(rows[0]) });
       await rest(COMMIT_EVERY_MS - (performance.now() - beganMs));
     }
   }
 
   async #look(): Promise<void> {
-    const sql = this.#reader;
     while (this.#running) {
       const beganMs = Date.now();
-      const [row] = await sql<{ lsn: string }[]>`SELECT pg_last_wal_receive_lsn()::text AS lsn`;
-      this.samples.push({ atMs: beganMs, lsn: lsnOf(row) });
+      const { rows } = await this.#reader.query<{ lsn: string }>("SELECT pg_last_wal_receive_lsn()::text AS lsn");
+      this.samples.push({ atMs: beganMs, lsn: lsnOf(rows[0]) });
       await rest(LOOK_EVERY_MS);
     }
   }
