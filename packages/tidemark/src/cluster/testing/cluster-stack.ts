@@ -201,7 +201,7 @@ export class ClusterStack {
   }
 
   /** Asks again until `isSo`; an error of the question counts as "not yet". */
-  async until<T>(what: string, ask: () => Promise<T>, isSo: (answer: T) => boolean, limitMs = 40_000): Promise<T> {
+  async until<T>(what: string, ask: () => Promise<T>, isSo: (answer: T) => boolean, limitMs = 60_000): Promise<T> {
     const endMs = Date.now() + limitMs;
     for (;;) {
       const answer = await ask().then(
