@@ -2,6 +2,7 @@
 // that nobody misses.
 import type { CopyFacts } from "../probe-result.ts";
 import { unknown } from "../probe-result.ts";
+import { NAMELESS } from "./primary-facts.ts";
 
 /** Copies that are remembered; the one that is away for longest is forgotten first. */
 const MOST_REMEMBERED = 64;
@@ -16,6 +17,8 @@ export class CopyMemory {
     const present = new Set(copies.map(({ name }) => name));
     for (const copy of copies) {
       if (copy.kind !== "standby" && copy.kind !== "vault") continue;
+      // Nobody could say that it is back: its name is that of a process.
+      if (copy.name.startsWith(`${NAMELESS} `)) continue;
       // The newest last: the order of a map is that of insertion.
       this.#seen.delete(copy.name);
       this.#seen.set(copy.name, { copy, atMs });

@@ -45,10 +45,15 @@ export function primaryCopies(look: PrimaryLook): CopyFacts[] {
   return copies;
 }
 
+/** States in which a connection is no copy yet, or never: a backup under way, and one that asks something before it streams, if it does. */
+const NO_COPY_IN: ReadonlySet<string | undefined> = new Set(["backup", "startup"]);
+/** What a backup under way receives beside its files. It ends with the backup, and nobody misses it then. */
+const OF_A_BACKUP = "pg_basebackup";
+
 /** Replicas that are copies: not subscribers, which stream changes, and not backups under way. */
 function replicas(look: PrimaryLook): Replica[] {
   const logical = new Set(look.answer.slots.flatMap((slot) => (slot.type === "logical" && slot.pid !== undefined ? [slot.pid] : [])));
-  return look.answer.replicas.filter((replica) => !logical.has(replica.pid) && replica.state !== "backup");
+  return look.answer.replicas.filter(({ pid, state, name }) => !logical.has(pid) && !NO_COPY_IN.has(state) && name !== OF_A_BACKUP);
 }
 
 function primaryItself(look: PrimaryLook): CopyFacts {
@@ -93,16 +98,21 @@ export function formerPrimary(look: Look, answer: PrimaryAnswer): CopyFacts {
   };
 }
 
+/** Of a copy that has no name of its own; the number of its process follows. */
+export const NAMELESS = "walsender";
+
 function replicaCopy(look: PrimaryLook, replica: Replica): CopyFacts {
   const { node, answer, atMs, standings } = look;
-  const expected = replica.name === undefined ? undefined : node.copyKnownAs?.(replica.name);
+  // A connection may well have given an empty name.
+  const streamsAs = replica.name === "" ? undefined : replica.name;
+  const expected = streamsAs === undefined ? undefined : node.copyKnownAs?.(streamsAs);
   const hides = notGrantedTo(look.settings, "pg_read_all_stats");
   const standing = standings.get(replica.pid);
   const receives = replica.replayLsn === undefined;
   const kind = expected?.kind ?? (receives ? "vault" : "standby");
   const shared = {
     // Nameless ones are told apart by their process: two of them must not become one.
-    name: expected?.name ?? replica.name ?? `walsender ${replica.pid}`,
+    name: expected?.name ?? streamsAs ?? `${NAMELESS} ${replica.pid}`,
     domain: expected?.domain ?? {},
   };
   if (replica.state === undefined) {
