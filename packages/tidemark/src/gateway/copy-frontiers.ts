@@ -106,8 +106,8 @@ export class CopyFrontiers {
       if (!(error instanceof TidemarkError)) logger.warn({ err: error, store }, "control's answer about the copies was not understood");
     }
     this.#controlTimer = undefined;
-    const awaited = sampler.awaited(store);
-    if (awaited.has("archived") || (awaited.size > 0 && this.#kinds.size === 0)) this.#askControlAfter(CONTROL_EVERY_MS);
+    // Also where only a receiver is awaited: it may be one that control has not named yet, such as a standby that was just made.
+    if (sampler.awaited(store).size > 0) this.#askControlAfter(CONTROL_EVERY_MS);
   }
 
   #take(report: StoreReport): void {

@@ -30,7 +30,7 @@ function copiedConfig(): Config {
 }
 
 /** What control says of the store; the archive's position is the test's to move. */
-function report(archived: { lsn: string; timeline: number } | undefined): object {
+function report(archived: { lsn: string; timeline: number } | undefined, named: boolean): object {
   const recoveryPoint = archived === undefined ? {} : { recoveryPoint: { ...archived, from: "0/0" } };
   return {
     nodes: [
@@ -41,11 +41,17 @@ function report(archived: { lsn: string; timeline: number } | undefined): object
   };
 }
 
+/** As long as a machine may need that does other things too. */
+const PATIENT = { timeout: 20_000 };
+
 let it: TestGateway;
 let archived: { lsn: string; timeline: number } | undefined;
 let asked: string[];
+/** Whether control knows the standby's name. */
+let named: boolean;
 beforeEach(async () => {
   archived = undefined;
+  named = true;
   asked = [];
   it = await openTestGateway({
     config: copiedConfig(),
@@ -53,7 +59,7 @@ beforeEach(async () => {
       control: {
         request: async ({ path }) => {
           asked.push(path);
-          return { status: 200, body: report(archived) };
+          return { status: 200, body: report(archived, named) };
         },
       },
     },
@@ -71,10 +77,10 @@ async function write(): Promise<{ id: string; partition: number; sequence: strin
   return json as unknown as { id: string; partition: number; sequence: string };
 }
 
-/** The primary is asked what is flushed; then it has flushed this. */
+/** The primary is asked what is flushed, once control has said who is who: its second question means that the first was answered. */
 async function flushed(copies: readonly { name: string; flushed: string }[], timeline = 1): Promise<void> {
-  const before = looks();
-  await expect.poll(looks).toBeGreaterThan(before - 1);
+  await expect.poll(() => asked.length, PATIENT).toBeGreaterThan(1);
+  await expect.poll(looks, PATIENT).toBeGreaterThan(0);
   it.applier("orders").say({ type: "copies", store: "orders", timeline, copies });
 }
 
@@ -84,15 +90,15 @@ describe("the lives of writes", () => {
   test("have every stage in order, as the journal, the applier, the primary and control tell", async () => {
     const { id, partition, sequence } = await write();
     it.applier("orders").applied(partition, sequence);
-    await expect.poll(looks).toBeGreaterThan(0);
-    expect(asked[0]).toBe("/v1/stores/orders");
-    archived = { lsn: "0/6000", timeline: 1 };
+    await expect.poll(looks, PATIENT).toBeGreaterThan(0);
     await flushed([
       { name: "id-vault1", flushed: "0/5000" },
       { name: "id-pg2", flushed: "0/5100" },
       { name: "somebody else", flushed: "F/0" },
     ]);
-    await expect.poll(async () => (await lives()).sample.length).toBe(1);
+    expect(asked[0]).toBe("/v1/stores/orders");
+    archived = { lsn: "0/6000", timeline: 1 };
+    await expect.poll(async () => (await lives()).sample.length, PATIENT).toBe(1);
     const [life] = (await lives()).sample;
     expect(life).toMatchObject({ id, store: "orders", end: "complete", lsn: "0/5000", timeline: 1 });
     const { accepted, journalled, committed, ...copies } = life?.passedMs ?? {};
@@ -112,10 +118,26 @@ describe("the lives of writes", () => {
     expect((await lives()).slowest.map((one) => one.id)).toEqual([id]);
   });
 
+  test("are completed by a standby that control names only later", async () => {
+    named = false;
+    const { partition, sequence } = await write();
+    it.applier("orders").applied(partition, sequence);
+    archived = { lsn: "0/6000", timeline: 1 };
+    await flushed([{ name: "id-vault1", flushed: "0/5000" }]);
+    const before = asked.length;
+    await expect.poll(() => asked.length, PATIENT).toBeGreaterThan(before + 1);
+    expect((await lives()).sample).toEqual([]);
+    named = true;
+    const then = asked.length;
+    await expect.poll(() => asked.length, PATIENT).toBeGreaterThan(then + 1);
+    await flushed([{ name: "id-pg2", flushed: "0/5000" }]);
+    await expect.poll(async () => (await lives()).sample.map(({ end }) => end), PATIENT).toEqual(["complete"]);
+  });
+
   test("count nothing of another timeline (R11)", async () => {
     const { partition, sequence } = await write();
     it.applier("orders").applied(partition, sequence);
-    await expect.poll(looks).toBeGreaterThan(0);
+    await expect.poll(looks, PATIENT).toBeGreaterThan(0);
     archived = { lsn: "F/0", timeline: 2 };
     await flushed(
       [
@@ -125,7 +147,7 @@ describe("the lives of writes", () => {
       2,
     );
     const control = asked.length;
-    await expect.poll(() => asked.length).toBeGreaterThan(control + 1);
+    await expect.poll(() => asked.length, PATIENT).toBeGreaterThan(control + 1);
     expect((await lives()).sample).toEqual([]);
   });
 
@@ -137,7 +159,7 @@ describe("the lives of writes", () => {
     it.applier("orders").verdict(partition, sequence, "rejected");
     it.applier("orders").applied(partition, sequence);
     it.applier("ledger").applied(await partitionOf("1"), "1");
-    await expect.poll(async () => (await lives()).sample.map(({ store }) => store)).toEqual(["ledger"]);
+    await expect.poll(async () => (await lives()).sample.map(({ store }) => store), PATIENT).toEqual(["ledger"]);
     expect(looks()).toBe(0);
   });
 
