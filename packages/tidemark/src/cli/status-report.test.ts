@@ -48,12 +48,12 @@ async function asked(served: { certFile: string; keyFile: string }, configured: 
   const config = {
     name: "shop",
     stateDir: folder,
-    stores: {},
+    stores: { orders: {} },
     control: { host: "127.0.0.1", port: 1, internalTokenFile },
     gateway: { host: "127.0.0.1", port, tls: configured },
   };
   try {
-    return { ...(await collectStatus(config as unknown as Config)), secrets };
+    return { ...(await collectStatus(config as unknown as Config, 20_000)), secrets };
   } finally {
     await new Promise((resolve) => server.close(resolve));
   }

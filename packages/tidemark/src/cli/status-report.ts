@@ -42,13 +42,16 @@ export interface StatusReport {
   readonly gateway?: Answer;
 }
 
-/** Asks everything at once. Rejects with TM-PLATFORM-RUN-FILE only: who does not answer is unknown. */
-export async function collectStatus(config: Config): Promise<StatusReport> {
+/**
+ * Asks everything at once. Rejects with TM-PLATFORM-RUN-FILE only: who does not answer is unknown.
+ * @param answerMs how long control and the gateway may take.
+ */
+export async function collectStatus(config: Config, answerMs = ANSWER_MS): Promise<StatusReport> {
   const run = await readRunFile(config.stateDir);
   const token = await readToken(config);
   const [control, gateway] = await Promise.all([
-    ask(`http://${formatAddress(config.control)}/v1/status`, token),
-    hasGateway(config) ? ask(`${gatewayUrl(config)}/v1/status`, token, config.gateway.tls) : undefined,
+    ask(`http://${formatAddress(config.control)}/v1/status`, { token, answerMs }),
+    hasGateway(config) ? ask(`${gatewayUrl(config)}/v1/status`, { token, answerMs, tls: config.gateway.tls }) : undefined,
   ]);
   return {
     formatVersion: 1,
@@ -71,9 +74,16 @@ async function readToken(config: Config): Promise<string | undefined> {
   }
 }
 
-/** @param tls of HTTPS: what the other side was configured with. */
-async function ask(url: string, token: string | undefined, tls?: { readonly certFile: string }): Promise<Answer> {
-  const limit = AbortSignal.timeout(ANSWER_MS);
+interface AskOptions {
+  readonly token: string | undefined;
+  readonly answerMs: number;
+  /** Of HTTPS: what the other side was configured with. */
+  readonly tls?: { readonly certFile: string } | undefined;
+}
+
+async function ask(url: string, options: AskOptions): Promise<Answer> {
+  const { token, answerMs, tls } = options;
+  const limit = AbortSignal.timeout(answerMs);
   try {
     const ca = tls === undefined ? undefined : await readFile(tls.certFile);
     const { status, text } = await get(url, { token, ca, signal: limit });
@@ -82,7 +92,7 @@ async function ask(url: string, token: string | undefined, tls?: { readonly cert
       return { known: false, why: `answered ${status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
     return { known: true, value };
   } catch (error) {
-    if (limit.aborted) return { known: false, why: `no answer within ${ANSWER_MS} ms` };
+    if (limit.aborted) return { known: false, why: `no answer within ${answerMs} ms` };
     const { code = "", message } = error as NodeJS.ErrnoException;
     if (code === "ECONNREFUSED") return { known: false, why: "nobody listens there" };
     return { known: false, why: UNTRUSTED.has(code) ? "it serves another certificate than gateway.tls names" : message };

@@ -16,19 +16,22 @@ const WAIT_GRACE_MS = 2_000;
 /** The lease store in the control process, as the other roles reach it. Each request is made once: repeating is the caller's decision. */
 export class HttpLeaseStore implements LeaseStore {
   readonly #client: InternalClient;
+  readonly #timeoutMs: number;
 
-  constructor(options: { address: ListenAddress; token: Redacted<string>; clock: Clock }) {
+  /** @param options.timeoutMs how long a read or a change may take; default 1,500. */
+  constructor(options: { address: ListenAddress; token: Redacted<string>; clock: Clock; timeoutMs?: number }) {
+    this.#timeoutMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
     this.#client = new InternalClient({ ...options, away: "TM-CLUSTER-LEASE-STORE-AWAY" });
   }
 
   async read(key: string): Promise<LeaseEntry | undefined> {
-    const { status, body } = await this.#client.request({ path: pathOf(key), timeoutMs: REQUEST_TIMEOUT_MS });
+    const { status, body } = await this.#client.request({ path: pathOf(key), timeoutMs: this.#timeoutMs });
     return status === 404 ? undefined : entryOf(key, body);
   }
 
   async compareAndSet(key: string, expected: number, value: unknown): Promise<LeaseEntry> {
     encodeValue(key, value);
-    const { body } = await this.#client.request({ path: pathOf(key), body: { expected, value }, timeoutMs: REQUEST_TIMEOUT_MS });
+    const { body } = await this.#client.request({ path: pathOf(key), body: { expected, value }, timeoutMs: this.#timeoutMs });
     return entryOf(key, body);
   }
 

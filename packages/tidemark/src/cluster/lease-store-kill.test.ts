@@ -35,7 +35,7 @@ async function start(killAt?: { step: LeaseStoreStep; change: number }): Promise
   children.push(child);
   const [{ port }] = (await once(child, "message")) as [{ port: number }];
   const address = { host: "127.0.0.1", port };
-  return { store: new HttpLeaseStore({ address, token: new Redacted(TOKEN), clock: systemClock }), child };
+  return { store: new HttpLeaseStore({ address, token: new Redacted(TOKEN), clock: systemClock, timeoutMs: 30_000 }), child };
 }
 
 async function killed(child: ChildProcess): Promise<void> {
