@@ -164,7 +164,10 @@ function backendsPart(backends: NonNullable<PairResult["backends"]>): string {
 function scalePart(scale: ScaleResult): string {
   const rows = [
     ["stores, each a primary, a standby and a canary", String(scale.stores)],
-    ["measured for", `${scale.seconds.toFixed(0)} s, ${scale.looks.toLocaleString("en")} looks, ${scale.away} without an answer`],
+    [
+      "measured for",
+      `${scale.seconds.toFixed(0)} s, each second the newest look at each server: ${scale.away} of ${scale.looks.toLocaleString("en")} had found none`,
+    ],
     ["processor time of the observer", `${percent(scale.cpuShare, 0)} of a core`],
     ["most memory of the observer", mebi(scale.peakBytes)],
     [

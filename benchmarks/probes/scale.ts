@@ -22,7 +22,7 @@ export interface ScaleResult {
   readonly late: { readonly medianMs: number; readonly p99Ms: number; readonly mostMs: number };
   /** What a second took beside the turns: exposure, history, judgement, milliseconds. */
   readonly secondMs: { readonly medianMs: number; readonly mostMs: number };
-  /** Turns that ended with no answer, of all that were looked at. */
+  /** Of the newest looks at all targets, asked for each second, those without an answer. A late turn is in it twice. */
   readonly away: number;
   readonly looks: number;
 }
