@@ -6,6 +6,7 @@ import { clusterErrors } from "./error-codes/cluster.ts";
 import { configErrors } from "./error-codes/config.ts";
 import { gatewayErrors } from "./error-codes/gateway.ts";
 import { historyErrors } from "./error-codes/history.ts";
+import { initErrors } from "./error-codes/init.ts";
 import { journalErrors } from "./error-codes/journal.ts";
 import { objectStoreErrors } from "./error-codes/object-store.ts";
 import { platformErrors } from "./error-codes/platform.ts";
@@ -28,6 +29,7 @@ const catalogue = {
   ...configErrors,
   ...gatewayErrors,
   ...historyErrors,
+  ...initErrors,
   ...journalErrors,
   ...objectStoreErrors,
   ...platformErrors,

@@ -39,6 +39,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async (context) => (await import("./down-command.ts")).downCommand(context),
   },
   {
+    name: "init",
+    group: RUN,
+    summary: "write a first tidemark.yaml",
+    load: async (context) => (await import("./init-command.ts")).initCommand(context),
+  },
+  {
     name: "check",
     group: LOOK,
     summary: "what any PostgreSQL would lose now, and why",

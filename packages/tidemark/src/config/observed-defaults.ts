@@ -83,7 +83,7 @@ function completeSource(copy: CopyFile, name: string, places: Places): ObservedS
   if (objects !== undefined)
     return { kind: "objects", objects: completeObjectStore(objects.store, "", places), prefix: objects.prefix ?? "" };
   if (prometheus !== undefined) {
-    const { figure = name.replaceAll("-", "_"), query, sampleTime, staleAfter } = prometheus;
+    const { figure = figureOf(name), query, sampleTime, staleAfter } = prometheus;
     return {
       kind: "prometheus",
       figure,
@@ -98,6 +98,12 @@ function completeSource(copy: CopyFile, name: string, places: Places): ObservedS
     return { kind: "command", command: run, environment, says, ...(says === "figure" ? {} : { copyKind }) };
   }
   return completeBarman(copy.barman as BarmanSourceFile, places);
+}
+
+/** A copy's name as that of a figure. */
+function figureOf(name: string): string {
+  const figure = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "_");
+  return /^[a-z]/.test(figure) ? figure : `figure_${figure}`;
 }
 
 /** Where nothing is said of the others, they come as the backups do. */
