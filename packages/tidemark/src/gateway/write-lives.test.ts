@@ -35,7 +35,7 @@ function report(archived: { lsn: string; timeline: number } | undefined, named: 
   return {
     nodes: [
       { node: "pg1", status: { identity: "id-pg1" } },
-      { node: "pg2", status: { identity: "id-pg2" } },
+      { node: "pg2", ...(named ? { status: { identity: "id-pg2" } } : {}) },
     ],
     vaults: [{ vault: "vault1", status: { identity: "id-vault1", vault: { archive: { stores: [{ name: "far", ...recoveryPoint }] } } } }],
   };
