@@ -7,7 +7,7 @@ import type { ErrorCode } from "@tidemark/kernel/errors";
 import { formatLsn } from "@tidemark/kernel/lsn";
 import type { AgentStatus, NodeState } from "../cluster/agent-status.ts";
 import type { ArchiveStatus } from "./archive/archive-status.ts";
-import type { CommitFault } from "./commits/commit-tracker.ts";
+import type { CommitFault } from "./commits/commit-facts.ts";
 import type { SlotWatch } from "./slot-watch.ts";
 import { stored } from "./vault-file.ts";
 import type { Vault } from "./vault.ts";

@@ -10,7 +10,8 @@ import type { BuiltRecord } from "@tidemark/postgres/wal/testing/wal-builder";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { mayLeave } from "../archive/retention.ts";
 import { CommitFolder } from "./testing/commit-folder.ts";
-import type { CommitFacts, CommitTracker } from "./commit-tracker.ts";
+import type { CommitFacts } from "./commit-facts.ts";
+import type { CommitTracker } from "./commit-tracker.ts";
 import { PIECE_BYTES } from "./trail-cursor.ts";
 
 const MIB = BigInt(SMALL_SEGMENT_BYTES);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Timeline } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import { sleep } from "@tidemark/kernel/clock";
-import { hasCode, TidemarkError } from "@tidemark/kernel/errors";
+import { hasCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Lsn } from "@tidemark/kernel/lsn";
 import { formatLsn } from "@tidemark/kernel/lsn";
@@ -22,6 +22,8 @@ import type { WalFolder } from "../wal-folder.ts";
 import { indexArchived } from "./archived-commits.ts";
 import type { CommitSum } from "./commit-book.ts";
 import { addCommits, missingRanges, sumCommits } from "./commit-book.ts";
+import type { CommitFacts, CommitFault } from "./commit-facts.ts";
+import { unreadable } from "./commit-facts.ts";
 import type { CommitIndexOptions } from "./commit-index.ts";
 import { CommitIndex, isDamaged } from "./commit-index.ts";
 import type { CommitPoint, SegmentCommits } from "./commit-point.ts";
@@ -43,25 +45,6 @@ export interface CommitTrackerOptions {
   readonly logger: Logger;
 }
 
-export interface CommitFacts {
-  /** The end of the last whole record that is durable here. */
-  readonly position: WalPoint;
-  /** The last commit before it, in the order of WAL. */
-  readonly lastCommit: CommitPoint | undefined;
-  /** Commits between `since` and `position`. */
-  readonly commits: number;
-  /** From here on every commit is counted: the oldest WAL that was ever read without a hole. */
-  readonly since: Lsn;
-}
-
-/** WAL that is durable here and cannot be read. */
-export interface CommitFault {
-  readonly code: "TM-VAULT-WAL-UNREADABLE";
-  readonly what: string;
-  readonly from: WalPoint;
-  readonly to: WalPoint;
-}
-
 /** Between two looks at the frontier, milliseconds: so old can the answer be. */
 const POLL_MS = 20;
 /** Before WAL that could not be read is tried again, milliseconds. */
@@ -81,6 +64,7 @@ interface Waiter {
   readonly resolve: (facts: CommitFacts) => void;
   readonly reject: (error: Error) => void;
 }
+
 export class CommitTracker implements Service {
   readonly name = "commits";
   readonly #options: CommitTrackerOptions;
@@ -447,10 +431,4 @@ export class CommitTracker implements Service {
     this.#index?.close();
     this.#index = undefined;
   }
-}
-
-function unreadable(what: string, fault: CommitFault | undefined): TidemarkError {
-  const details =
-    fault === undefined ? {} : { from: formatLsn(fault.from.lsn), to: formatLsn(fault.to.lsn), timeline: fault.from.timeline };
-  return new TidemarkError("TM-VAULT-WAL-UNREADABLE", `read the commits in the vault's WAL: ${what}`, { details });
 }
