@@ -26,7 +26,7 @@ import type { CommitFacts, CommitFault } from "./commit-facts.ts";
 import { unreadable } from "./commit-facts.ts";
 import type { CommitIndexOptions } from "./commit-index.ts";
 import { CommitIndex, isDamaged } from "./commit-index.ts";
-import type { CommitPoint, SegmentCommits } from "./commit-point.ts";
+import type { SegmentCommits } from "./commit-point.ts";
 import type { KnownCommits, SpareSegments } from "./known-commits.ts";
 import { commitsInRange, timeWorld } from "./known-commits.ts";
 import { liveStart, presentSegments } from "./live-start.ts";
