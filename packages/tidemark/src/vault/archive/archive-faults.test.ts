@@ -187,6 +187,24 @@ describe("keys", () => {
     expect([...store.objects.keys()].sort()).toEqual([keyOf(0), keyOf(1), keyOf(2)]);
   });
 
+  it("that are lacking for a partial object are a fault until a longer one has replaced it", async () => {
+    const store = new FaultyStore();
+    await bench.seal(1, 0, 1);
+    await bench.grow(1, SEGMENT_BYTES + 1_000);
+    const wrong = await bench.open({ main: store }, { keys: localRing(2) });
+    await wrong.settled(never);
+    await wrong.stop();
+    const without = await bench.open({ main: store }, { keys: localRing(1) });
+    const partial = (): boolean =>
+      without.status().faults.some(({ code, subject }) => code === "TM-SEAL-KEY-MISSING" && subject.includes(".partial-"));
+    await until(partial, () => without.status());
+    await bench.grow(1, SEGMENT_BYTES + 2_000);
+    await until(
+      () => !partial() && without.status().stores[0]?.recoveryPoint?.lsn === "0/107D0",
+      () => without.status(),
+    );
+  });
+
   it("are not needed where nothing is encrypted, and what is planted there unencrypted is refused where something is", async () => {
     const store = new FaultyStore();
     await bench.seal(1, 0, 1);

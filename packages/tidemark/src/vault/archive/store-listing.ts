@@ -98,6 +98,8 @@ export class StoreListing {
       }
       world.step("expired");
       book.gone(object);
+      // What was wrong with it is over with it: it lacked a key, say, and WAL that opens has replaced it.
+      book.repaired(name, object.key);
     }
   }
 
@@ -109,6 +111,7 @@ export class StoreListing {
       .some((other) => other.key !== object.key && other.kind !== "conflict" && other.end >= object.end);
     if (object.kind === "conflict" || (object.kind === "partial" && longer)) {
       book.gone(object);
+      book.repaired(name, object.key);
       return;
     }
     const message = `${object.key} was archived in ${name} and is not there any more`;

@@ -11,7 +11,7 @@ import { DEFAULT_SEGMENT_BYTES, parseSegmentName } from "@tidemark/postgres/wal/
 import { startPrimary, type TestServer } from "@tidemark/postgres/testing/cluster-fixture";
 import { openKeyRing } from "../sealing/open-key-ring.ts";
 import { sealObject } from "../sealing/sealed-object.ts";
-import { ask, flushLsn, switchWal } from "../testing/running-vault.ts";
+import { ask, flushLsn, switchWal, writeWal } from "../testing/running-vault.ts";
 import { ArchivedVault } from "./testing/archived-vault.ts";
 
 const KEY_WORLD = { clock: systemClock, random: systemRandom, environment: {} };
@@ -139,6 +139,8 @@ describe("tidemark wal status tells, with its range,", () => {
     await vault.close();
     await writeFile(vault.keyFile, right, { mode: 0o600 });
     await vault.open();
+    // WAL that came meanwhile was archived with the other key; it stays a fault until more WAL replaces that partial object.
+    await vault.vault.reached(await writeWal(primary, 1));
     await vault.statusUntil("that all is well", ({ code }) => code === 0);
   });
 
