@@ -96,6 +96,21 @@ describe("exposure to the loss of a failure domain", () => {
     expect(found.lost).toBeUndefined();
   });
 
+  it("is not certain of a loss while nothing that holds the store ever answered: what was not seen may feed other copies", () => {
+    const demands = { objectives: { "node-loss": { rpoMs: 1, rtoMs: 1 }, "bad-write": { rpoMs: 1, rtoMs: 1 } } };
+    const silent = store([copy({ name: "db1", recoveryPoint: never })]);
+    for (const scenario of ["process-loss", "node-loss", "bad-write"] as const) {
+      const found = exposed(scenario, [silent], demands);
+      expect(found).toMatchObject({
+        exposureMs: { known: false, why: "nothing that holds db has answered yet", sinceMs: NOW_MS - 30_000 },
+      });
+      expect(found.lost).toBeUndefined();
+    }
+    expect(exposed("node-loss", [silent], demands).judgement).toBe("unknown");
+    // A primary that was seen and is silent now is known to have had no other copy.
+    expect(exposed("node-loss", [store([primary({ recoveryPoint: never })])], demands).judgement).toBe("above");
+  });
+
   it("counts what lies on disk as surviving the end of its process", () => {
     expect(exposed("process-loss", [store([primary({ outlivesProcess: true })])])).toMatchObject({
       exposureMs: { value: 0 },

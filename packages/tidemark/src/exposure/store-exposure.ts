@@ -66,10 +66,23 @@ export function storeExposure(state: StoreState, scenario: Scenario): StoreExpos
     const names = primaries.map(({ name }) => name).join(" and ");
     return notKnown(facts.store, `${names} both say that they are the primary: whose writes count is not known`, nowMs);
   }
+  // Copies that are only configured say nothing of what is there: a primary that never answered may feed others.
+  const silentSinceMs = neverSeenSince(facts);
+  if (silentSinceMs !== undefined) return notKnown(facts.store, `nothing that holds ${facts.store} has answered yet`, silentSinceMs);
   if (SCENARIO_TAKES[scenario] === undefined) return afterAccident(state, scenario, undefined);
   // An accident elsewhere leaves the primary, which has everything. Without one, each copy may be the one that is hit.
   const struck = primaries.length === 1 ? primaries : facts.copies;
   return struck.map((copy) => afterAccident(state, scenario, copy)).reduce(worse);
+}
+
+/** Since when it is so that no primary was ever seen and no copy says how far it is; undefined when one was or does. */
+function neverSeenSince({ copies }: StoreFacts): number | undefined {
+  const sinceMs: number[] = [];
+  for (const { kind, recoveryPoint } of copies) {
+    if (kind === "primary" || recoveryPoint.known) return undefined;
+    sinceMs.push(recoveryPoint.sinceMs);
+  }
+  return Math.min(...sinceMs);
 }
 
 /** What is known of a store of which nothing is known. */
