@@ -32,6 +32,19 @@ describe("the figures of bench:wal", () => {
     expect(judgeWal({ runs: MEASURED }).map(({ met }) => met)).toEqual([false, true, true, undefined, true]);
   });
 
+  it("says unknown of a run in which nothing was counted, in the table and of the target", () => {
+    const cell = { part: "commits", receiver: "vault", connections: 64, rate: undefined, peakMemory: MIB } as const;
+    const none: WalRun[] = [cell, { ...cell, receiver: "pg_receivewal --synchronous" }];
+    expect(judgeWal({ runs: none }).find(({ target }) => target.includes("64"))).toMatchObject({
+      met: undefined,
+      measured: "not measured",
+    });
+    const machine = { processor: "p", cores: 2, memoryGiB: 1, system: "s", disk: "d", node: "n", peers: {} };
+    const report = { at: "2026-01-01T00:00:00Z", rounds: 1, seconds: 2, machine, postgres: "15", backlogBytes: 0, runs: none };
+    expect(renderWalReport(report)).toMatch(/\| 64 +\| vault +\| unknown +\| – /);
+    expect(renderWalReport(report)).not.toContain("NaN");
+  });
+
   it("misses the target of memory by the worst round", () => {
     const worse = [...MEASURED, { part: "catch-up", receiver: "vault", rate: 99, peakMemory: 256 * MIB } as const];
     expect(judgeWal({ runs: worse }).at(-1)).toMatchObject({ met: false, measured: "256 MiB at most" });

@@ -92,19 +92,19 @@ function judge(target: string, unit: string, figures: { own: number | undefined;
 
 function row(runs: readonly WalRun[], cell: Cell, base: number | undefined): string[] {
   const own = runs.filter((run) => sameCell(run, cell));
-  const rate = median(own.map((run) => run.rate));
+  const rate = rateOf(own, cell);
   return [
     cell.part === "archive" ? "vault, until all is archived" : cell.receiver,
-    rounded(rate),
-    base === undefined ? "–" : (rate / base).toFixed(2),
-    own.map((run) => rounded(run.rate)).join(" "),
+    rate === undefined ? "unknown" : rounded(rate),
+    base === undefined || rate === undefined ? "–" : (rate / base).toFixed(2),
+    own.map((run) => (run.rate === undefined ? "unknown" : rounded(run.rate))).join(" "),
     mebi(Math.max(...own.map((run) => run.peakMemory))),
   ];
 }
 
 function rateOf(runs: readonly WalRun[], cell: Cell): number | undefined {
-  const found = runs.filter((run) => sameCell(run, cell));
-  return found.length === 0 ? undefined : median(found.map((run) => run.rate));
+  const found = runs.filter((run) => sameCell(run, cell)).flatMap((run) => run.rate ?? []);
+  return found.length === 0 ? undefined : median(found);
 }
 
 function distinct(runs: readonly WalRun[]): Cell[] {

@@ -15,8 +15,8 @@ export interface WalRun {
   readonly receiver: ReceiverKind;
   /** For commits. */
   readonly connections?: number;
-  /** MB/s or commits/s. */
-  readonly rate: number;
+  /** MB/s or commits/s; undefined where nothing could be counted. */
+  readonly rate: number | undefined;
   /** The most memory of the receiving process, bytes. */
   readonly peakMemory: number;
 }
@@ -53,9 +53,8 @@ export async function runWalSuite(
   const note = (run: WalRun): void => {
     runs.push(run);
     const what = run.connections === undefined ? run.part : `${run.part}, ${run.connections} connections`;
-    say(
-      `${what}: ${run.receiver} ${Math.round(run.rate)}${run.part === "commits" ? "/s" : " MB/s"}, ${Math.round(run.peakMemory / 1_048_576)} MiB`,
-    );
+    const rate = run.rate === undefined ? "unknown" : `${Math.round(run.rate)}${run.part === "commits" ? "/s" : " MB/s"}`;
+    say(`${what}: ${run.receiver} ${rate}, ${Math.round(run.peakMemory / 1_048_576)} MiB`);
   };
   let backlogBytes = 0;
   if (options.parts.has("catch-up") || options.parts.has("archive")) {
