@@ -128,7 +128,8 @@ describe("a cluster of two nodes", () => {
   });
 
   it("goes on without control, and fails over once it is back", async () => {
-    const it = await started();
+    // Within the time that a crashed primary leaves to a claim before it starts again where it is: control has to be back by then.
+    const it = await started({ failover: { suspectAfterMs: 20_000 } });
     const before = await it.openRoute();
     const sql = await it.connect(before.node);
     await it.signal("control", "SIGKILL");

@@ -19,6 +19,11 @@ export class CommitLoad {
     this.#workers = Array.from({ length: workers }, () => this.#work());
   }
 
+  /** When the last commit returned, milliseconds of this process's wall time; before the first one, when the load began. */
+  get lastMs(): number {
+    return this.#lastMs;
+  }
+
   /** Resolves when `count` more commits were acknowledged than now. */
   async more(count: number, limitMs = 30_000): Promise<void> {
     const wanted = this.acknowledged.size + count;
