@@ -40,28 +40,28 @@ async function count(server: TestServer): Promise<number> {
 
 describe("when the vault and its disk are gone", () => {
   test("its object store alone recovers everything that was archived, the partial segment too", async () => {
-    await using restored = await backupOf(primary, { restore_command: await vault.restoreCommand("--without-vault") });
+    await using restored = await backupOf(primary, { restore_command: vault.restoreCommand("--without-vault") });
     const orders = await archivedOrders();
     await primary.server.kill();
     await vault.close();
     await rm(vault.vault.wal, { recursive: true });
-    await vault.restoreCommand();
+    await vault.giveToPostgres();
     expect(await recover(restored)).toBe("opened");
     expect(await count(restored)).toBe(orders);
   });
 
   test("PostgreSQL stops where only the vault would know whether there is more, until an operator says that it is lost", async () => {
-    await using restored = await backupOf(primary, { restore_command: await vault.restoreCommand("--patience 0") });
+    await using restored = await backupOf(primary, { restore_command: vault.restoreCommand("--patience 0") });
     await archivedOrders();
     await primary.server.kill();
     await vault.close();
-    await vault.restoreCommand();
+    await vault.giveToPostgres();
     expect(await recover(restored)).toBe("stopped");
     expect(await serverLog(restored)).toContain("TM-VAULT-UNSURE");
   });
 
   test("PostgreSQL stops at a key that is wrong, and at one that is missing, instead of promoting short", async () => {
-    const command = await vault.restoreCommand("--without-vault --patience 0");
+    const command = vault.restoreCommand("--without-vault --patience 0");
     await using wrong = await backupOf(primary, { restore_command: command });
     await using missing = await backupOf(primary, { restore_command: command });
     await archivedOrders();
@@ -70,7 +70,7 @@ describe("when the vault and its disk are gone", () => {
     const away = join(vault.folder, "right.key");
     await rename(vault.keyFile, away);
     await writeFile(vault.keyFile, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
-    await vault.restoreCommand();
+    await vault.giveToPostgres();
     expect(await recover(wrong)).toBe("stopped");
     expect(await serverLog(wrong)).toContain("TM-SEAL-KEY-MISSING");
     await rm(vault.keyFile);

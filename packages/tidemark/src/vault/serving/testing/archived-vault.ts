@@ -130,10 +130,15 @@ export class ArchivedVault implements AsyncDisposable {
     }
   }
 
-  /** What PostgreSQL's own user needs of it: configuration, token, key and objects are given to that user. */
-  async restoreCommand(more = ""): Promise<string> {
+  /** Gives configuration, token, key and objects to PostgreSQL's own user, which runs {@link restoreCommand}. The archive is closed:
+   * while it runs, its files come and go, and one that comes later would stay closed to that user. */
+  async giveToPostgres(): Promise<void> {
+    assert(this.archive === undefined, "the archive is closed before its files change hands");
     const user = choosePostgresUser();
     if (user.switches) await give(this.folder, user);
+  }
+
+  restoreCommand(more = ""): string {
     return `${TIDEMARK} wal fetch %f "%p" --config ${join(this.folder, "tidemark.yaml")} ${more}`.trim();
   }
 
