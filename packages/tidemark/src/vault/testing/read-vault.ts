@@ -18,13 +18,14 @@ import { RunningVault, targetOf, testLogger } from "./running-vault.ts";
 
 const TOKEN = new Redacted("token-of-a-test-that-is-long-enough");
 
-/** Everything is looked at again at once: a test waits for what is found, not for the time to look. */
-const LIMITS: Partial<ArchiveLimits> = {
-  checkEveryMs: 50,
-  unreadEveryMs: 20,
-  listEveryMs: 100,
-  localCheckEveryMs: 20,
-  localListEveryMs: 50,
+/** Everything is looked at again soon: a test waits for what is found, not for the time to look. Not at once either: each look at a
+ * segment reads and digests 16 MiB, and one after the other they leave a test's PostgreSQL no processor. */
+export const SOON: Partial<ArchiveLimits> = {
+  checkEveryMs: 200,
+  unreadEveryMs: 100,
+  listEveryMs: 200,
+  localCheckEveryMs: 200,
+  localListEveryMs: 200,
   longestPauseMs: 500,
 };
 
@@ -78,7 +79,7 @@ export class ReadVault implements AsyncDisposable {
       random: systemRandom,
       logger: testLogger,
       environment: {},
-      archiveLimits: LIMITS,
+      archiveLimits: SOON,
     });
     return new ReadVault(running, readers);
   }

@@ -12,23 +12,13 @@ import { roleServer } from "../../../cluster/role-server.ts";
 import type { VaultConfig } from "../../../config/config.ts";
 import { loadConfig } from "../../../config/load-config.ts";
 import type { Archive } from "../../archive/archive.ts";
-import type { ArchiveLimits } from "../../archive/archive-options.ts";
 import { describeVault } from "../../describe-vault.ts";
 import { openVaultArchive } from "../../open-vault-archive.ts";
+import { SOON } from "../../testing/read-vault.ts";
 import { removePlace, RunningVault, targetOf, testLogger } from "../../testing/running-vault.ts";
 import { VaultShelf } from "../vault-shelf.ts";
 import { addWalRoutes } from "../wal-routes.ts";
 import { TEST_TOKEN, TIDEMARK } from "./served-vault.ts";
-
-/** Everything is looked at again at once: a test waits for what is found, not for the time to look. */
-const LIMITS: Partial<ArchiveLimits> = {
-  checkEveryMs: 50,
-  unreadEveryMs: 20,
-  listEveryMs: 100,
-  localCheckEveryMs: 20,
-  localListEveryMs: 50,
-  longestPauseMs: 500,
-};
 
 export interface CommandResult {
   readonly code: number;
@@ -77,7 +67,7 @@ export class ArchivedVault implements AsyncDisposable {
   async open(): Promise<void> {
     const { vault } = this.vault;
     this.#stop = new AbortController();
-    this.archive = await openVaultArchive({ vault, config: this.config, environment: {}, limits: LIMITS });
+    this.archive = await openVaultArchive({ vault, config: this.config, environment: {}, limits: SOON });
     this.#running = this.archive.run(this.#stop.signal).catch((error: unknown) => {
       if (!this.#stop.signal.aborted) throw error;
     });
