@@ -76,7 +76,7 @@ export class SimulatedStore {
     const [last] = this.#beats;
     const next = { sequence: last.sequence + 1, writtenMs: nowMs };
     this.#beats = [next, last];
-    return [String(next.sequence), String(next.writtenMs)];
+    return [String(next.sequence), String(next.writtenMs), this.#lsnAt(nowMs), "1"];
   }
 
   #primaryValues(nowMs: number): Record<string, unknown> {

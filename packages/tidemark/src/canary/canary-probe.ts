@@ -1,5 +1,6 @@
 // Writes the canary of one store: a row a second. It runs as a probe, so that it has the runner's pace, timeout and backoff. It waits for
 // no copy: what it measures is what the copies lack, and a copy that stalls must not silence it.
+import type { Timeline } from "@tidemark/kernel/brands";
 import type { Clock } from "@tidemark/kernel/clock";
 import { awayReading } from "../probes/away-reading.ts";
 import { Answer } from "../probes/postgresql/answer.ts";
@@ -9,6 +10,7 @@ import type { PostgresqlTarget } from "../probes/postgresql/postgresql-target.ts
 import { known } from "../probes/probe-result.ts";
 import type { Probe, ProbeReading } from "../probes/probe.ts";
 import { BEAT_SQL, ENSURE_CANARY_SQL } from "./canary-table.ts";
+import type { PositionHistory } from "./position-history.ts";
 
 /** The server gives up a beat after this, milliseconds. */
 const STATEMENT_TIMEOUT_MS = 2_000;
@@ -17,6 +19,8 @@ export interface CanaryProbeOptions {
   readonly store: string;
   /** The primary: where the address may lead to a standby, the beat is refused, and says so. */
   readonly target: PostgresqlTarget;
+  /** Told where the primary's log was; absent: nobody wants to know. */
+  readonly positions?: PositionHistory;
   readonly clock: Clock;
 }
 
@@ -24,12 +28,14 @@ export class CanaryProbe implements Probe {
   readonly name: string;
   readonly store: string;
   readonly #clock: Clock;
+  readonly #positions: PositionHistory | undefined;
   readonly #connection: KeptConnection;
 
   constructor(options: CanaryProbeOptions) {
     this.store = options.store;
     this.name = `canary ${options.store}`;
     this.#clock = options.clock;
+    this.#positions = options.positions;
     this.#connection = new KeptConnection(options.target, {
       applicationName: "tidemark-canary",
       readOnly: false,
@@ -44,6 +50,7 @@ export class CanaryProbe implements Probe {
   }
 
   async probe(signal: AbortSignal): Promise<ProbeReading> {
+    const sentWallMs = this.#clock.wallMs();
     const beganMs = this.#clock.monotonicMs();
     try {
       const [row] = await this.#connection.ask(BEAT_SQL, [this.store], signal);
@@ -52,6 +59,12 @@ export class CanaryProbe implements Probe {
       // Another observer wrote this second's row: as good.
       if (row === undefined) return { ok: true, atMs, roundTripMs, copies: [], figures: {} };
       const answer = new Answer(row);
+      this.#positions?.see({
+        timeline: answer.number("timeline") as Timeline,
+        lsn: answer.lsn("flushLsn"),
+        sentWallMs,
+        sentMonotonicMs: beganMs,
+      });
       const measured = { atMs, method: "canary" as const, errorMs: roundTripMs };
       return {
         ok: true,

@@ -20,11 +20,12 @@ COMMENT ON TABLE tidemark_canary.beat IS 'Tidemark writes a row a second here an
 
 /**
  * Writes the next row of store $1. Two writers at once do no harm: one of them writes nothing and gets no row. The time is read before the
- * commit, never after it: the row promises no more than it holds.
+ * commit, never after it: the row promises no more than it holds. It also says where the primary's log was then, beside the probe's looks.
  */
 export const BEAT_SQL = `
 WITH next AS (SELECT coalesce(max(sequence), 0) + 1 AS sequence FROM tidemark_canary.beat WHERE store = $1)
 INSERT INTO tidemark_canary.beat AS b (store, slot, sequence, written_at)
 SELECT $1, (next.sequence % ${CANARY_ROWS})::integer, next.sequence, clock_timestamp() FROM next
 ON CONFLICT (store, slot) DO UPDATE SET sequence = excluded.sequence, written_at = excluded.written_at WHERE b.sequence < excluded.sequence
-RETURNING sequence::text AS sequence, (extract(epoch FROM written_at) * 1000)::float8 AS "writtenMs"`;
+RETURNING sequence::text AS sequence, (extract(epoch FROM written_at) * 1000)::float8 AS "writtenMs",
+  pg_current_wal_flush_lsn()::text AS "flushLsn", ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::integer AS timeline`;

@@ -41,6 +41,39 @@ describe("the history of positions", () => {
     expect(history.timeOf(ONE, lsn(99))).toMatchObject({ found: false });
   });
 
+  it("finds times more exactly by positions that others saw between its own", () => {
+    const history = new PositionHistory();
+    history.record(at(0, 100, { transactions: 10 }));
+    history.see(at(500, 150));
+    expect(history.timeOf(ONE, lsn(149))).toMatchObject({ complete: false, untilMs: START_MS, gapMs: 500 });
+    history.record(at(1_000, 200, { transactions: 13 }));
+    // How many transactions there were was counted half a second before: no fewer are missing.
+    expect(history.timeOf(ONE, lsn(160))).toMatchObject({ untilMs: START_MS + 500, gapMs: 500, missingTransactions: 3 });
+    history.see(at(1_500, 200));
+    expect(history.timeOf(ONE, lsn(200))).toMatchObject({ complete: true, untilMs: START_MS + 1_500 });
+  });
+
+  it("leaves out what others saw where it contradicts what is kept", () => {
+    const history = new PositionHistory();
+    history.see(at(0, 50));
+    expect(history.newest).toBeUndefined();
+    history.record(at(1_000, 100));
+    const before = history.newest;
+    for (const other of [at(2_000, 90), at(2_000, 900, { timeline: TWO }), at(500, 150), at(2_000, 150, { jumpMs: 3_600_000 })])
+      history.see(other);
+    expect(history.newest).toEqual(before);
+  });
+
+  it("does not take an answer that was overtaken for a position that went back", () => {
+    const history = new PositionHistory();
+    history.record(at(0, 100));
+    history.see(at(1_010, 200));
+    expect(history.record(at(1_000, 190))).toBeUndefined();
+    expect(history.timeOf(ONE, lsn(200))).toMatchObject({ complete: true, untilMs: START_MS + 1_010 });
+    expect(history.timeOf(ONE, lsn(120))).toMatchObject({ found: true, untilMs: START_MS });
+    expect(history.record(at(2_000, 150))).toBe("went-back");
+  });
+
   it("never says that a copy has what was acknowledged after the primary passed it", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 50 }), { minLength: 2, maxLength: 200 }), fc.nat(10_000), (steps, copy) => {
@@ -50,7 +83,8 @@ describe("the history of positions", () => {
         steps.forEach((step, index) => {
           position += step;
           seen.push({ ms: START_MS + index * 1_000, lsn: position });
-          history.record(at(index * 1_000, position));
+          if (index % 3 === 2) history.see(at(index * 1_000, position));
+          else history.record(at(index * 1_000, position));
         });
         const answer = history.timeOf(ONE, lsn(copy));
         const reached = seen.findLast((entry) => entry.lsn <= copy);

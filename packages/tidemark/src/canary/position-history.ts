@@ -39,6 +39,9 @@ export type PositionTime =
     }
   | { readonly found: false; readonly why: string };
 
+/** Where the primary was, as somebody saw it who did not count its transactions. */
+export type SeenPosition = Omit<Position, "transactions" | "canaryBeats">;
+
 /** Why a history began anew. */
 export type Restart =
   | "failover"
@@ -51,6 +54,7 @@ export class PositionHistory {
   readonly #kept = new PositionLog();
   #timeline: Timeline | undefined;
   #clocksMs = 0;
+  #sentMonotonicMs = Number.NEGATIVE_INFINITY;
   #rate: { transactions: bigint; atMs: number }[] = [];
 
   get timeline(): Timeline | undefined {
@@ -71,6 +75,8 @@ export class PositionHistory {
     if (this.#timeline !== undefined && timeline < this.#timeline) return "ignored";
     const clocksMs = sentWallMs - position.sentMonotonicMs;
     const last = this.#kept.at(-1);
+    // Asked before what `see` took, and answered after it: it tells nothing new, and its position is not one that went back.
+    if (timeline === this.#timeline && position.sentMonotonicMs < this.#sentMonotonicMs) return undefined;
     const restart = this.#restartBy(position, last, clocksMs);
     if (restart !== undefined) {
       this.#kept.clear();
@@ -78,6 +84,7 @@ export class PositionHistory {
     }
     this.#timeline = timeline;
     this.#clocksMs = clocksMs;
+    this.#sentMonotonicMs = position.sentMonotonicMs;
     const transactions = position.transactions - position.canaryBeats;
     this.#kept.add({ lsn, atMs: sentWallMs, transactions });
     this.#rate.push({ transactions, atMs: sentWallMs });
@@ -85,11 +92,26 @@ export class PositionHistory {
     return restart;
   }
 
+  /**
+   * Takes one more position between those that {@link record} takes, so that times are found more exactly. What contradicts the history is
+   * left out: whether it begins anew is for `record` to find.
+   */
+  see({ timeline, lsn, sentWallMs, sentMonotonicMs }: SeenPosition): void {
+    const last = this.#kept.at(-1);
+    if (last === undefined || timeline !== this.#timeline || lsn < last.lsn) return;
+    if (sentMonotonicMs < this.#sentMonotonicMs || sentWallMs < last.untilMs) return;
+    if (Math.abs(sentWallMs - sentMonotonicMs - this.#clocksMs) > CLOCK_JUMP_MS) return;
+    this.#sentMonotonicMs = sentMonotonicMs;
+    // Counted as of the look before: a copy there lacks at most so many.
+    this.#kept.add({ lsn, atMs: sentWallMs, transactions: last.transactions });
+  }
+
   /** Forgets all, as when another cluster answers under the same name. */
   forget(): void {
     this.#kept.clear();
     this.#rate = [];
     this.#timeline = undefined;
+    this.#sentMonotonicMs = Number.NEGATIVE_INFINITY;
   }
 
   /** What a copy has that flushed up to `lsn` of `timeline`. */

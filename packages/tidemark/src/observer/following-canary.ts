@@ -1,5 +1,6 @@
 import type { Clock } from "@tidemark/kernel/clock";
 import { CanaryProbe } from "../canary/canary-probe.ts";
+import type { PositionHistory } from "../canary/position-history.ts";
 import { awayReading } from "../probes/away-reading.ts";
 import type { PostgresqlTarget } from "../probes/postgresql/postgresql-target.ts";
 import type { StoreFacts } from "../probes/probe-result.ts";
@@ -10,6 +11,8 @@ export interface FollowingCanaryOptions {
   readonly store: string;
   /** The servers that may be the primary, by the name of their copy. Rejects with a TidemarkError when a secret cannot be read. */
   readonly servers: ReadonlyMap<string, () => Promise<PostgresqlTarget>>;
+  /** Told where the primary's log was at each beat. */
+  readonly positions?: PositionHistory;
   readonly clock: Clock;
 }
 
@@ -32,8 +35,13 @@ export class FollowingCanary implements Probe {
     this.#primaries = facts.copies.filter(({ kind }) => kind === "primary").map(({ name }) => name);
   }
 
+  /** The server on which it is written, the first of several that say that they are the primary. */
+  get server(): string | undefined {
+    return this.#primaries[0];
+  }
+
   async probe(signal: AbortSignal): Promise<ProbeReading> {
-    const { clock, store, servers } = this.#options;
+    const { clock, store, servers, positions } = this.#options;
     const [server, second] = this.#primaries;
     if (server === undefined) return awayReading(clock, "TM-PROBE-AWAY", "no server was seen to be the primary");
     // In whose log a row then stands would say nothing of the other's.
@@ -43,7 +51,8 @@ export class FollowingCanary implements Probe {
       if (target === undefined)
         return awayReading(clock, "TM-PROBE-AWAY", `the primary ${server} is not one of the servers that are looked at`);
       await this.#followed?.probe.close();
-      const make = async (): Promise<Probe> => new CanaryProbe({ store, target: await target(), clock });
+      const make = async (): Promise<Probe> =>
+        new CanaryProbe({ store, target: await target(), clock, ...(positions === undefined ? {} : { positions }) });
       this.#followed = { server, probe: new SecretProbe({ name: this.name, store, make, clock }) };
     }
     return this.#followed.probe.probe(signal);

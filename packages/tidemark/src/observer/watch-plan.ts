@@ -6,6 +6,7 @@ import type { KnownCopy } from "../probes/postgresql/node-looks.ts";
 import type { CopyFacts } from "../probes/probe-result.ts";
 import { StoreObservation } from "../probes/store-observation.ts";
 import { FollowingCanary } from "./following-canary.ts";
+import { ServerPhases } from "./server-phases.ts";
 import { copyCalled, watchObservedCopy } from "./observed-copy-watch.ts";
 import { watchOwnStore } from "./own-store-watch.ts";
 import type { ProbeWorld } from "./probe-world.ts";
@@ -36,13 +37,15 @@ function watchOf(store: string, observed: ObservedConfig, { config, token, world
     const name = observed.copies[index]?.name;
     if (server !== undefined && name !== undefined) servers.set(name, server);
   }
-  const canary = observed.canary === "write" ? new FollowingCanary({ store, servers, clock: world.clock }) : undefined;
+  const { positions } = observation;
+  const canary = observed.canary === "write" ? new FollowingCanary({ store, servers, positions, clock: world.clock }) : undefined;
+  const phases = new ServerPhases([...servers.keys()]);
   return {
     store,
     probes: [
-      ...(own?.probes ?? []).map((probe) => ({ probe })),
-      ...others.map(({ probe, pace }) => ({ probe, pace })),
-      ...(canary === undefined ? [] : [{ probe: canary }]),
+      ...(own?.probes ?? []).map((probe) => ({ probe, ...phases.of(probe) })),
+      ...others.map(({ probe, pace }) => ({ probe, pace, ...phases.of(probe) })),
+      ...(canary === undefined ? [] : [{ probe: canary, phase: () => phases.opposite(canary.server) }]),
     ],
     expected: [...(own?.expected ?? []), ...others.flatMap(({ expected }) => expected)],
     ...(proofs === undefined ? {} : { proofs: () => proofs(store) }),

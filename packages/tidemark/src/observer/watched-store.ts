@@ -1,9 +1,7 @@
 // One store while it is observed: the newest word of each of its probes, and the facts that follow from them. Facts are made anew
 // when somebody asks for them after a look, not at every look: a store with ten targets is merged once a second, not ten times.
 import { assert } from "@tidemark/kernel/errors";
-import type { ProbePace } from "../probes/probe-pace.ts";
-import type { Probe } from "../probes/probe.ts";
-import type { ProbeTurn } from "../probes/probe-runner.ts";
+import type { PacedProbe, ProbeTurn } from "../probes/probe-runner.ts";
 import type { CopyFacts, StoreFacts } from "../probes/probe-result.ts";
 import type { ExpectedCopy } from "./expected-copy.ts";
 import { mergeStore } from "./merge-store.ts";
@@ -13,7 +11,7 @@ import { viewAfter } from "./target-view.ts";
 /** What is to be looked at of a store. */
 export interface StoreWatch {
   readonly store: string;
-  readonly probes: readonly { readonly probe: Probe; readonly pace?: Partial<ProbePace> }[];
+  readonly probes: readonly PacedProbe[];
   readonly expected: readonly ExpectedCopy[];
   /** Asked for each time the facts are made: the last proofs of recoveries from its copies, by the copy's name. */
   readonly proofs?: () => ReadonlyMap<string, NonNullable<CopyFacts["proof"]>>;

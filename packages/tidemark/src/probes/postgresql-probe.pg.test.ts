@@ -60,6 +60,13 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
     }
   }
 
+  /** Looks at the standby without knowing anything of its primary. */
+  function lonelyStandby(): AsyncDisposable & { probe: PostgresqlProbe } {
+    const target = targetOf(pair.standby);
+    const probe = new PostgresqlProbe({ name: "pg2", domain: {}, target, observation: new StoreObservation("orders"), clock: systemClock });
+    return { probe, [Symbol.asyncDispose]: () => probe.close() };
+  }
+
   it("says that an idle standby lacks nothing, by position alone where nothing is written", async () => {
     const reading = await lookUntil(primary, (seen) => {
       const { recoveryPoint } = copy(seen, "pg2");
@@ -114,7 +121,14 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
   });
 
   it("says what a stalled standby lacks, from when on, in bytes and in transactions without the canary's own", async () => {
-    await canary.probe(soon());
+    // The primary is seen before its newest commit that the standby has, so that its position alone would say less.
+    await look(primary);
+    const replicatedMs = systemClock.wallMs();
+    await sql`insert into orders (what) values ('replicated')`;
+    await lookUntil(
+      standby,
+      (seen) => seen.details.standby !== undefined && (seen.details.standby.replayedCommitMs ?? 0) >= replicatedMs - 1,
+    );
     await lookUntil(primary, (seen) => {
       const { recoveryPoint } = copy(seen, "pg2");
       return recoveryPoint.known && recoveryPoint.value.complete;
@@ -133,9 +147,15 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
       expect(valueOf(behind.missingTransactions)).toBe(7);
       expect(valueOf(seen.store?.newestCommit).commitMs).toBeGreaterThan(stalledMs - 1_000);
       const own = copy(await look(standby), "pg2");
-      expect(own.recoveryPoint).toMatchObject({ known: true, method: "canary", value: { complete: false } });
+      expect(own.recoveryPoint).toMatchObject({ known: true, method: "position-history", value: { complete: false } });
       expect(valueOf(own.recoveryPoint).commitMs).toBeLessThanOrEqual(stalledMs + 5);
+      // By the newest commit that it replayed; the comparison of clocks is of one machine.
+      expect(valueOf(own.recoveryPoint).commitMs).toBeGreaterThan(replicatedMs - 25);
       expect(valueOf(own.missingTransactions)).toBe(7);
+      await using alone = lonelyStandby();
+      const byCanary = copy(await look(alone.probe), "pg2").recoveryPoint;
+      expect(byCanary).toMatchObject({ known: true, method: "canary", value: { complete: false } });
+      expect(valueOf(byCanary).commitMs).toBeLessThanOrEqual(stalledMs + 5);
     });
     await lookUntil(primary, (seen) => {
       const { recoveryPoint } = copy(seen, "pg2");

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { silentLogger } from "@tidemark/kernel/logger";
 import { seededRandom } from "@tidemark/kernel/random";
@@ -209,15 +210,16 @@ describe("the bookkeeping of the runner", () => {
 
   it("plans a thousand targets for ten minutes in little time", () => {
     const random = seededRandom(3);
-    const queue = new DueQueue<{ dueMs: number }>();
-    for (let at = 0; at < 1_000; at++) queue.push({ dueMs: at }, at);
+    const queue = new DueQueue<{ beatMs: number; dueMs: number }>();
+    for (let at = 0; at < 1_000; at++) queue.push({ beatMs: at, dueMs: at }, at);
     const began = process.cpuUsage();
     let turns = 0;
     for (let second = 1; second <= 600; second++) {
       const nowMs = second * 1_000;
       for (let target = queue.takeDue(nowMs); target !== undefined; target = queue.takeDue(nowMs)) {
         turns++;
-        target.dueMs = nextDueMs(DEFAULT_PACE, { dueMs: target.dueMs, nowMs: target.dueMs, failures: 0 }, random);
+        const last = { dueMs: target.dueMs, endedMs: target.dueMs, failures: 0 };
+        target.dueMs = nextDueMs(DEFAULT_PACE, { beatMs: target.beatMs, last }, random);
         queue.push(target, target.dueMs);
       }
     }
@@ -228,8 +230,69 @@ describe("the bookkeeping of the runner", () => {
   });
 
   it("leaves out turns that were missed instead of making up for them", () => {
-    const next = nextDueMs(DEFAULT_PACE, { dueMs: 1_000, nowMs: 9_000, failures: 0 }, seededRandom(1));
-    expect(next).toBeGreaterThan(9_000);
-    expect(next).toBeLessThan(9_500);
+    const next = nextDueMs(DEFAULT_PACE, { beatMs: 400, last: { dueMs: 1_400, endedMs: 9_000, failures: 0 } }, seededRandom(1));
+    expect(next).toBeGreaterThanOrEqual(9_350);
+    expect(next).toBeLessThanOrEqual(9_450);
+  });
+
+  it("keeps a target to its beats, whatever held it up, a little beside them, and waits a while after a long turn", () => {
+    fc.assert(
+      fc.property(
+        fc.nat(1_000_000),
+        fc.array(fc.record({ lateMs: fc.nat(5_000), failures: fc.nat(6) }), { minLength: 1, maxLength: 50 }),
+        fc.integer(),
+        (beatMs, turns, seed) => {
+          const random = seededRandom(seed);
+          const { periodMs, jitter, mostBackoffMs } = DEFAULT_PACE;
+          let dueMs = beatMs;
+          for (const { lateMs, failures } of turns) {
+            const endedMs = dueMs + lateMs;
+            const next = nextDueMs(DEFAULT_PACE, { beatMs, last: { dueMs, endedMs, failures } }, random);
+            const off = Math.abs(next - beatMs - Math.round((next - beatMs) / periodMs) * periodMs);
+            expect(off).toBeLessThanOrEqual(jitter * periodMs + 1e-6);
+            expect(next - endedMs).toBeGreaterThanOrEqual(0.2 * periodMs);
+            // Nothing is missed without need.
+            const waitMs = failures > 1 ? Math.min(periodMs * 2 ** (failures - 1), mostBackoffMs) : periodMs;
+            expect(next).toBeLessThanOrEqual(Math.max(dueMs + waitMs, endedMs + periodMs) + (0.5 + 2 * jitter) * periodMs);
+            dueMs = next;
+          }
+        },
+      ),
+    );
+  });
+
+  it("keeps the distances between the targets of a store, and changes them when it is told to", async () => {
+    const clock = new ManualClock();
+    const [one, other, free] = [well("one"), well("other"), well("free")];
+    const begun: { name: string; atMs: number }[] = [];
+    let phase = 0.5;
+    const runner = new ProbeRunner({
+      probes: [{ probe: one, phase: () => 0 }, { probe: other, phase: () => phase }, { probe: free }],
+      onTurn: ({ probe: { name } }) => begun.push({ name, atMs: clock.monotonicMs() }),
+      clock,
+      random: seededRandom(11),
+      logger: silentLogger,
+    });
+    const stop = new AbortController();
+    const done = runner.run(stop.signal);
+    const { periodMs, jitter } = DEFAULT_PACE;
+    const distances = (): number[] =>
+      begun
+        .filter(({ name }) => name === "other")
+        .flatMap(({ atMs }) => {
+          const before = begun.findLast((turn) => turn.name === "one" && turn.atMs <= atMs);
+          return before === undefined ? [] : [(atMs - before.atMs) / periodMs];
+        });
+    await clock.advance(30_000);
+    for (const distance of distances()) expect(Math.abs(distance - 0.5)).toBeLessThan(2 * jitter + 0.01);
+    expect(distances().length).toBeGreaterThan(25);
+    phase = 0.25;
+    await clock.advance(2_000);
+    begun.length = 0;
+    await clock.advance(20_000);
+    for (const distance of distances()) expect(Math.abs(distance - 0.25)).toBeLessThan(2 * jitter + 0.01);
+    expect(distances().length).toBeGreaterThan(15);
+    stop.abort();
+    await done;
   });
 });

@@ -15,7 +15,7 @@ import { DueQueue } from "./due-queue.ts";
 import type { Probe, ProbeReading } from "./probe.ts";
 import { awayReading } from "./away-reading.ts";
 import type { ProbePace } from "./probe-pace.ts";
-import { DEFAULT_PACE, firstWaitMs, nextDueMs } from "./probe-pace.ts";
+import { DEFAULT_PACE, nextDueMs } from "./probe-pace.ts";
 
 /** Turns of targets that answered last time that may be young at once; more wait in order. */
 const MOST_YOUNG = 64;
@@ -36,8 +36,19 @@ export interface ProbeTurn {
   readonly failures: number;
 }
 
+/** A probe, and when it looks. */
+export interface PacedProbe {
+  readonly probe: Probe;
+  readonly pace?: Partial<ProbePace>;
+  /**
+   * Where in the period of its store it looks, a part of it from 0 to 1; asked before each turn. Probes that tell of the same copy and look at
+   * different times know more together. Absent: somewhere.
+   */
+  readonly phase?: () => number;
+}
+
 export interface ProbeRunnerOptions {
-  readonly probes: readonly { readonly probe: Probe; readonly pace?: Partial<ProbePace> }[];
+  readonly probes: readonly PacedProbe[];
   /** Called once for each turn, in the order of their ends. Must return at once; what it throws ends the runner. */
   readonly onTurn: (turn: ProbeTurn) => void;
   readonly clock: Clock;
@@ -48,6 +59,8 @@ export interface ProbeRunnerOptions {
 interface Target {
   readonly probe: Probe;
   readonly pace: ProbePace;
+  /** Any of its beats, by the monotonic clock. */
+  readonly beatMs: () => number;
   dueMs: number;
   failures: number;
   /** The probe's last turn was given up and has not ended. */
@@ -67,20 +80,13 @@ export class ProbeRunner implements Service {
   readonly #healthy: Lane;
   readonly #suspects: Lane;
   readonly #open = new Set<Promise<void>>();
-  readonly #targets: readonly Target[];
+  #targets: readonly Target[] = [];
   #alarm: { timer: Timer; atMs: number } | undefined;
   #fail: ((error: unknown) => void) | undefined;
   #ran = false;
 
   constructor(options: ProbeRunnerOptions) {
     this.#options = options;
-    this.#targets = options.probes.map(({ probe, pace }) => ({
-      probe,
-      pace: { ...DEFAULT_PACE, ...pace },
-      dueMs: 0,
-      failures: 0,
-      stuck: false,
-    }));
     // Each target waits at most once, in one of the lanes.
     this.#healthy = { waiting: new BoundedQueue(options.probes.length), mostYoung: MOST_YOUNG, young: 0 };
     this.#suspects = { waiting: new BoundedQueue(options.probes.length), mostYoung: MOST_YOUNG_SUSPECTS, young: 0 };
@@ -90,11 +96,8 @@ export class ProbeRunner implements Service {
   async run(signal: AbortSignal): Promise<void> {
     assert(!this.#ran, "a runner of probes runs once");
     this.#ran = true;
-    const { clock, random } = this.#options;
-    for (const target of this.#targets) {
-      target.dueMs = clock.monotonicMs() + firstWaitMs(target.pace, random);
-      this.#due.push(target, target.dueMs);
-    }
+    this.#targets = this.#spread(this.#options.clock.monotonicMs());
+    for (const target of this.#targets) this.#due.push(target, target.dueMs);
     try {
       await new Promise<void>((resolve, reject) => {
         this.#fail = reject;
@@ -109,6 +112,19 @@ export class ProbeRunner implements Service {
       this.#fail = undefined;
       await this.#close();
     }
+  }
+
+  /** Every store, and every target that keeps to no other's, has its own place in a period. */
+  #spread(nowMs: number): Target[] {
+    const { probes, random } = this.#options;
+    const stores = new Map<string, number>();
+    return probes.map(({ probe, pace: given, phase }) => {
+      const pace = { ...DEFAULT_PACE, ...given };
+      const place = (phase === undefined ? undefined : stores.get(probe.store)) ?? random.fraction();
+      if (phase !== undefined) stores.set(probe.store, place);
+      const beatMs = (): number => nowMs + (place + (phase?.() ?? 0)) * pace.periodMs;
+      return { probe, pace, beatMs, dueMs: nowMs + ((beatMs() - nowMs) % pace.periodMs), failures: 0, stuck: false };
+    });
   }
 
   #setAlarm(signal: AbortSignal): void {
@@ -180,7 +196,8 @@ export class ProbeRunner implements Service {
       this.#fail(error);
       return;
     }
-    target.dueMs = nextDueMs(target.pace, { dueMs: target.dueMs, nowMs: endedMs, failures: target.failures }, this.#options.random);
+    const last = { dueMs: target.dueMs, endedMs, failures: target.failures };
+    target.dueMs = nextDueMs(target.pace, { beatMs: target.beatMs(), last }, this.#options.random);
     this.#due.push(target, target.dueMs);
     this.#begin(signal);
   }

@@ -59,8 +59,8 @@ export function standbyCopy(look: StandbyLook): CopyFacts {
 }
 
 /**
- * Where the primary was when this copy's end was written says most, while the primary is seen: the copy also has what it received and
- * did not replay yet. Otherwise the canary and the newest commit that was replayed, whichever is newer; both are by the primary's clock.
+ * While the primary is seen: where it was when this copy's end was written (the copy also has what it received and did not replay yet), or the newest
+ * commit that was replayed, whichever is newer. Otherwise the canary and that commit; both are by the primary's clock.
  */
 function choosePoint(
   look: StandbyLook,
@@ -68,7 +68,8 @@ function choosePoint(
 ): Figure<RecoveryPoint> {
   const { answer, atMs } = look;
   const { byPosition } = end;
-  if (byPosition?.known === true && byPosition.value.complete) return withSequence(upToReplayed(byPosition, look), answer);
+  if (byPosition?.known === true && (byPosition.value.complete || comparedClock(look) !== undefined))
+    return withSequence(upToReplayed(byPosition, look), answer);
   const place = { complete: false, timeline: end.timeline, ...(end.lsn === undefined ? {} : { lsn: formatLsn(end.lsn) }) };
   const replayedAll = answer.receivedLsn === undefined || (answer.replayedLsn !== undefined && answer.replayedLsn >= answer.receivedLsn);
   if (byPosition?.known === true && !replayedAll) return withSequence(byPosition, answer);
@@ -86,16 +87,26 @@ function choosePoint(
   return unknown("it has no canary, has replayed no commit since it started, and its primary's positions are not known", atMs);
 }
 
+/** The primary's clock beside the observer's, where they were compared lately. */
+function comparedClock({ observation: { primaryClock }, atMs }: StandbyLook): (Figure<number> & { known: true }) | undefined {
+  return primaryClock?.known === true && Math.abs(atMs - primaryClock.atMs) <= CLOCK_SERVES_MS ? primaryClock : undefined;
+}
+
 /**
- * It lacked nothing when the primary was seen last. Since then it may have replayed a commit: everything that was acknowledged until that
- * one's time is there too, which counts as soon as it is seen to lack something.
+ * The primary was looked at now and then; between two looks the copy's end may be anywhere. What it replayed says more: everything that was
+ * acknowledged until that commit's time has its record before that commit's, and is there. So it is with a beat of the canary.
  */
 function upToReplayed(figure: Figure<RecoveryPoint> & { known: true }, look: StandbyLook): Figure<RecoveryPoint> & { known: true } {
-  const clock = look.observation.primaryClock;
-  const { replayedCommitMs } = look.answer;
-  if (replayedCommitMs === undefined || clock?.known !== true || Math.abs(look.atMs - clock.atMs) > CLOCK_SERVES_MS) return figure;
-  const commitMs = Math.min(look.sentMs, replayedCommitMs - clock.value - clock.errorMs);
-  return commitMs <= figure.value.commitMs ? figure : { ...figure, value: { ...figure.value, commitMs } };
+  const clock = comparedClock(look);
+  const { replayedCommitMs, canary } = look.answer;
+  const replayedMs = Math.max(replayedCommitMs ?? Number.NEGATIVE_INFINITY, canary?.writtenMs ?? Number.NEGATIVE_INFINITY);
+  if (clock === undefined || replayedMs === Number.NEGATIVE_INFINITY) return figure;
+  const commitMs = Math.min(look.sentMs, replayedMs - clock.value - clock.errorMs);
+  const laterMs = commitMs - figure.value.commitMs;
+  if (!(laterMs > 0)) return figure;
+  // The bound is that of the gap between two looks at the primary: as much of it is left as is behind that commit.
+  const errorMs = figure.value.complete ? figure.errorMs : Math.max(look.atMs - look.sentMs, figure.errorMs - laterMs);
+  return { ...figure, errorMs, value: { ...figure.value, commitMs } };
 }
 
 function withSequence(figure: Figure<RecoveryPoint> & { known: true }, answer: StandbyAnswer): Figure<RecoveryPoint> {
