@@ -1,28 +1,17 @@
 // What `tidemark status` knows: the supervisor's run.json, and what control and the gateway say. Whatever cannot be
 // asked is unknown, never zero and never good (HONEST-NUMBER).
-import { readFile } from "node:fs/promises";
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
 import { TidemarkError } from "@tidemark/kernel/errors";
+import { AnotherCertificate, reachGateway, type GatewayReach } from "../cluster/gateway-reach.ts";
 import type { Config } from "../config/config.ts";
 import { formatAddress } from "../config/listen-address.ts";
 import { isAlive } from "../platform/process-identity.ts";
 import { hasGateway } from "../platform/role-plan.ts";
 import { readRunFile, type RunFile } from "../platform/run-file.ts";
 import { readSecret } from "../platform/secret-files.ts";
-import { gatewayUrl } from "../platform/start-stack.ts";
 
 /** How long control and the gateway may take to answer. */
 const ANSWER_MS = 2_000;
-
-/** What Node says of a certificate that the trusted one does not vouch for. */
-const UNTRUSTED: ReadonlySet<string> = new Set([
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-]);
 
 /** An answer, or why there is none. */
 export type Answer =
@@ -50,8 +39,8 @@ export async function collectStatus(config: Config, answerMs = ANSWER_MS): Promi
   const run = await readRunFile(config.stateDir);
   const token = await readToken(config);
   const [control, gateway] = await Promise.all([
-    ask(`http://${formatAddress(config.control)}/v1/status`, { token, answerMs }),
-    hasGateway(config) ? ask(`${gatewayUrl(config)}/v1/status`, { token, answerMs, tls: config.gateway.tls }) : undefined,
+    statusOf({ url: `http://${formatAddress(config.control)}`, ask: fetch }, { token, answerMs }),
+    hasGateway(config) ? statusOf(reachGateway(config.gateway), { token, answerMs }) : undefined,
   ]);
   return {
     formatVersion: 1,
@@ -74,52 +63,22 @@ async function readToken(config: Config): Promise<string | undefined> {
   }
 }
 
-interface AskOptions {
-  readonly token: string | undefined;
-  readonly answerMs: number;
-  /** Of HTTPS: what the other side was configured with. */
-  readonly tls?: { readonly certFile: string } | undefined;
-}
-
-async function ask(url: string, options: AskOptions): Promise<Answer> {
-  const { token, answerMs, tls } = options;
-  const limit = AbortSignal.timeout(answerMs);
+async function statusOf({ url, ask }: GatewayReach, options: { token: string | undefined; answerMs: number }): Promise<Answer> {
+  const { token, answerMs } = options;
+  const signal = AbortSignal.timeout(answerMs);
   try {
-    const ca = tls === undefined ? undefined : await readFile(tls.certFile);
-    const { status, text } = await get(url, { token, ca, signal: limit });
-    const value = JSON.parse(text) as Record<string, unknown>;
-    if (status !== 200)
-      return { known: false, why: `answered ${status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const response = await ask(`${url}/v1/status`, { headers, redirect: "manual", signal });
+    const value = JSON.parse(await response.text()) as Record<string, unknown>;
+    if (response.status !== 200)
+      return { known: false, why: `answered ${response.status}${typeof value["detail"] === "string" ? `: ${value["detail"]}` : ""}` };
     return { known: true, value };
   } catch (error) {
-    if (limit.aborted) return { known: false, why: `no answer within ${answerMs} ms` };
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    if (code === "ECONNREFUSED") return { known: false, why: "nobody listens there" };
-    return { known: false, why: UNTRUSTED.has(code) ? "it serves another certificate than gateway.tls names" : message };
+    if (signal.aborted) return { known: false, why: `no answer within ${answerMs} ms` };
+    const { code, message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+    if (error instanceof AnotherCertificate) return { known: false, why: error.message };
+    return { known: false, why: code === "ECONNREFUSED" ? "nobody listens there" : message };
   }
-}
-
-/**
- * Over HTTPS exactly the certificate of the configuration is trusted, whatever name stands in it: the gateway is asked
- * at the address that it listens on, which is seldom that name. `fetch` cannot be told so.
- */
-function get(
-  url: string,
-  options: { token: string | undefined; ca: Buffer | undefined; signal: AbortSignal },
-): Promise<{ status: number | undefined; text: string }> {
-  const { token, ca, signal } = options;
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  const trust = ca === undefined ? {} : { ca, allowPartialTrustChain: true, checkServerIdentity: () => undefined };
-  const request = ca === undefined ? httpRequest : httpsRequest;
-  return new Promise((resolve, reject) => {
-    const call = request(url, { signal, headers, agent: false, ...trust }, (response) => {
-      let text = "";
-      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-      response.once("end", () => resolve({ status: response.statusCode, text })).once("error", reject);
-    });
-    call.once("error", reject);
-    call.end();
-  });
 }
 
 interface StoreInControl {

@@ -8,12 +8,13 @@ import { TidemarkError, type ErrorCode } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import type { Config } from "../config/config.ts";
+import { gatewayUrl } from "../cluster/gateway-reach.ts";
 import { formatAddress } from "../config/listen-address.ts";
 import { EXIT } from "../platform/exit-codes.ts";
 import { logPath } from "../platform/log-files.ts";
 import { hasGateway, selfCommand } from "../platform/role-plan.ts";
 import { readLivingRun } from "../platform/run-file.ts";
-import { gatewayUrl, startStack, type Stack } from "../platform/start-stack.ts";
+import { startStack, type Stack } from "../platform/start-stack.ts";
 import type { RoleHappening } from "../platform/supervised-role.ts";
 import type { CommandContext } from "./command-line.ts";
 import { durationOption } from "./down-command.ts";
@@ -279,7 +280,7 @@ function printWaiting({ out, paint, columns }: Terminal, what: string): void {
 function printUp({ out, paint }: Terminal, config: Config, facts: { tookMs: number; stopWith: string }): void {
   out(`${paint.good("✓")} everything is up after ${formatDuration(facts.tookMs)}`);
   if (hasGateway(config)) {
-    out(`  gateway  ${gatewayUrl(config)}`);
+    out(`  gateway  ${gatewayUrl(config.gateway)}`);
     for (const token of config.gateway.tokens)
       out(`  token    ${shown(token.file)}\n           ${paint.dim(`${token.name}: ${token.scopes.join(", ")}`)}`);
   } else out(`  control  http://${formatAddress(config.control)}`);

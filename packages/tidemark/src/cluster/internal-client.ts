@@ -7,6 +7,7 @@ import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Redacted } from "@tidemark/kernel/redacted";
 import type { ListenAddress } from "../config/listen-address.ts";
 import { formatAddress } from "../config/listen-address.ts";
+import type { Ask, GatewayReach } from "./gateway-reach.ts";
 
 export interface InternalRequest {
   readonly path: string;
@@ -22,13 +23,24 @@ const MOST_ANSWER_CHARACTERS = 4_194_304;
 
 export class InternalClient {
   readonly #origin: string;
+  readonly #ask: Ask;
   readonly #token: Redacted<string>;
   readonly #clock: Clock;
   readonly #away: ErrorCode;
 
-  /** @param options.away code of the error when the other side cannot be reached, does not answer in time, or answers nonsense. */
-  constructor(options: { address: ListenAddress; token: Redacted<string>; clock: Clock; away: ErrorCode }) {
-    this.#origin = `http://${formatAddress(options.address)}`;
+  /**
+   * @param options.address where HTTP is spoken, or the gateway's reach: that may speak HTTPS.
+   * @param options.away code of the error when the other side cannot be reached, does not answer in time, or answers nonsense.
+   */
+  constructor(options: {
+    address: (ListenAddress & { readonly tls?: never }) | GatewayReach;
+    token: Redacted<string>;
+    clock: Clock;
+    away: ErrorCode;
+  }) {
+    const { address } = options;
+    this.#origin = "url" in address ? address.url : `http://${formatAddress(address)}`;
+    this.#ask = "url" in address ? address.ask : (url, asking) => fetch(url, asking);
     this.#token = options.token;
     this.#clock = options.clock;
     this.#away = options.away;
@@ -44,7 +56,7 @@ export class InternalClient {
     request.signal?.addEventListener("abort", onAbort, { once: true });
     if (request.signal?.aborted === true) onAbort();
     try {
-      const response = await fetch(this.#origin + request.path, {
+      const response = await this.#ask(this.#origin + request.path, {
         method: request.method ?? (request.body === undefined ? "GET" : "POST"),
         headers: {
           authorization: `Bearer ${this.#token.reveal()}`,
@@ -61,12 +73,19 @@ export class InternalClient {
       throw problemOf(response.status, body);
     } catch (cause) {
       if (cause instanceof TidemarkError) throw cause;
-      throw new TidemarkError(this.#away, `asked ${this.#origin}${request.path} in vain`, { cause });
+      const reason = reasonOf(abort.signal.aborted ? abort.signal.reason : cause);
+      throw new TidemarkError(this.#away, `asked ${this.#origin}${request.path} in vain: ${reason}`, { cause });
     } finally {
       timer.clear();
       request.signal?.removeEventListener("abort", onAbort);
     }
   }
+}
+
+/** Of `fetch failed` what its cause says. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error instanceof Error ? error : new Error(String(error));
+  return message === "fetch failed" && cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code || message : message;
 }
 
 function problemOf(status: number, body: unknown): Error {

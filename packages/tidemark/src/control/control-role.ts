@@ -7,6 +7,7 @@ import type { Random } from "@tidemark/kernel/random";
 import type { Redacted } from "@tidemark/kernel/redacted";
 import { openAuditLog } from "../audit/audit-log.ts";
 import type { JsonValue } from "../proofs/canonical-json.ts";
+import { reachGateway } from "../cluster/gateway-reach.ts";
 import { InternalClient } from "../cluster/internal-client.ts";
 import { roleServer } from "../cluster/role-server.ts";
 import { SqliteLeaseStore } from "../cluster/sqlite-lease-store.ts";
@@ -134,7 +135,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
     random,
     logger: logger.child({ part: "measurement" }),
   });
-  const gateway = new InternalClient({ address: config.gateway, token, clock, away: "TM-CLUSTER-GATEWAY-AWAY" });
+  const gateway = new InternalClient({ address: reachGateway(config.gateway), token, clock, away: "TM-CLUSTER-GATEWAY-AWAY" });
   const server = roleServer({ token, logger, open: CONTROL_OPEN_PATHS });
   const { history, subjects } = measurement;
   const accounts = new ServiceAccounts({ config, history, subjects, failovers: histories, clock });

@@ -1,4 +1,3 @@
-import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
@@ -7,12 +6,10 @@ import { silentLogger } from "@tidemark/kernel/logger";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { systemRandom } from "@tidemark/kernel/platform/system-random";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { HAS_OPENSSL, ownCertificate, type CertificateFiles } from "../cluster/testing/certificates.ts";
 import { readSecret } from "../platform/secret-files.ts";
 import { runGatewayRole } from "./gateway-role.ts";
 import { testConfig } from "./testing/gateway-fixture.ts";
-
-/** Node cannot make a certificate. */
-const HAS_OPENSSL = spawnSync("openssl", ["version"], { stdio: "ignore" }).status === 0;
 
 let stateDir: string;
 beforeEach(async () => {
@@ -20,18 +17,10 @@ beforeEach(async () => {
 });
 afterEach(() => rm(stateDir, { recursive: true, force: true }));
 
-/** A certificate for localhost, signed by its own key. */
-function certificate(name: string): { certFile: string; keyFile: string } {
-  const files = { certFile: join(stateDir, `${name}.crt`), keyFile: join(stateDir, `${name}.key`) };
-  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-  execFileSync("openssl", ["req", "-new", "-x509", "-days", "1", "-nodes", ...subject, "-out", files.certFile, "-keyout", files.keyFile], {
-    stdio: "ignore",
-  });
-  return files;
-}
+const certificate = (name: string): CertificateFiles => ownCertificate(stateDir, name);
 
 /** Runs the role and `work` beside it, then ends it. */
-async function withGateway(tls: { certFile: string; keyFile: string }, work: (url: string) => Promise<void>): Promise<void> {
+async function withGateway(tls: CertificateFiles, work: (url: string) => Promise<void>): Promise<void> {
   const stop = new AbortController();
   let running: Promise<void> | undefined;
   const ready = new Promise<string>((resolve, reject) => {
@@ -78,10 +67,14 @@ describe.runIf(HAS_OPENSSL)("a gateway with gateway.tls", () => {
   });
 
   test.each([
-    ["a certificate that is not there", "no such file", (own: Files) => ({ ...own, certFile: join(stateDir, "none") })],
-    ["the key of another certificate", "key values mismatch", (own: Files) => ({ ...own, keyFile: certificate("other").keyFile })],
-    ["a file that is no certificate", "no start line", (own: Files) => ({ ...own, certFile: own.keyFile })],
-    ["a key that is broken", "DECODER|PEM|unsupported", (own: Files) => ({ ...own, keyFile: join(stateDir, "broken.key") })],
+    ["a certificate that is not there", "no such file", (own: CertificateFiles) => ({ ...own, certFile: join(stateDir, "none") })],
+    [
+      "the key of another certificate",
+      "key values mismatch",
+      (own: CertificateFiles) => ({ ...own, keyFile: certificate("other").keyFile }),
+    ],
+    ["a file that is no certificate", "no start line", (own: CertificateFiles) => ({ ...own, certFile: own.keyFile })],
+    ["a key that is broken", "DECODER|PEM|unsupported", (own: CertificateFiles) => ({ ...own, keyFile: join(stateDir, "broken.key") })],
   ])("does not start with %s, and says which files", async (_, why, spoilt) => {
     await writeFile(join(stateDir, "broken.key"), "-----BEGIN PRIVATE KEY-----\nbroken\n-----END PRIVATE KEY-----\n");
     const files = spoilt(certificate("own"));
@@ -92,5 +85,3 @@ describe.runIf(HAS_OPENSSL)("a gateway with gateway.tls", () => {
     await withGateway(certificate("next"), async (url) => expect(url).toContain("https"));
   });
 });
-
-type Files = ReturnType<typeof certificate>;

@@ -2,6 +2,7 @@
 // configured, and it goes with the configuration of what runs.
 import { Redacted } from "@tidemark/kernel/redacted";
 import { OBSERVER_USER, derivedPassword } from "../cluster/store-secrets.ts";
+import { reachGateway } from "../cluster/gateway-reach.ts";
 import { placeOf, placesOf } from "../cluster/member-node.ts";
 import type { Config, StoreConfig, VaultConfig } from "../config/config.ts";
 import { formatAddress } from "../config/listen-address.ts";
@@ -123,16 +124,14 @@ function archiveDomain({ domain }: VaultConfig, kind: "folder" | "s3"): FailureD
  * store: what it lacks is not known, and never will be. Its figures are kept.
  */
 function journalProbe({ config, observation, token, world }: OwnStore): Probe {
+  const { url, ask } = reachGateway(config.gateway);
   return new FiguresOnly(
     new JournalProbe({
       store: observation.store,
       gateway: "gateway",
       domain: config.journal.domain,
       allWrites: false,
-      target: {
-        url: `${config.gateway.tls === undefined ? "http" : "https"}://${formatAddress(config.gateway)}/v1/status`,
-        authorization: new Redacted(`Bearer ${token.reveal()}`),
-      },
+      target: { url: `${url}/v1/status`, authorization: new Redacted(`Bearer ${token.reveal()}`), ask },
       clock: world.clock,
     }),
   );

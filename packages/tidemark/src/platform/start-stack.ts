@@ -5,6 +5,7 @@ import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import { FileLock } from "../audit/file-lock.ts";
 import type { Config } from "../config/config.ts";
 import { formatAddress } from "../config/listen-address.ts";
+import { gatewayUrl } from "../cluster/gateway-reach.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { prepareStateDir, withRealDataDirs } from "./data-place.ts";
 import { endLeftoverRoles, stopServers, supervisorLockPath } from "./leftovers.ts";
@@ -67,7 +68,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     plans: (options.plan ?? planRoles)(config),
     stateDir: config.stateDir,
     configFile: config.file,
-    gatewayUrl: gatewayUrl(config),
+    gatewayUrl: gatewayUrl(config.gateway),
     controlUrl: `http://${formatAddress(config.control)}`,
     clock,
     logger,
@@ -101,11 +102,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       supervisor.hurry();
     },
   };
-}
-
-/** Base URL of the gateway, as its clients on this machine reach it. */
-export function gatewayUrl(config: Config): string {
-  return `${config.gateway.tls === undefined ? "http" : "https"}://${formatAddress(config.gateway)}`;
 }
 
 async function lockStateDir(stateDir: string, clock: Clock): Promise<FileLock> {

@@ -1,5 +1,6 @@
 // Asks a target over HTTP for JSON. No message holds the address, a header or a piece of the answer: each may hold a secret.
 import type { Redacted } from "@tidemark/kernel/redacted";
+import { AnotherCertificate, type Ask } from "../cluster/gateway-reach.ts";
 import { garbage } from "./answer.ts";
 import { ProbeFault } from "./postgresql/postgresql-fault.ts";
 
@@ -8,6 +9,8 @@ export interface HttpTarget {
   readonly url: string;
   /** The whole value of the header, such as `Bearer …` or `Basic …`. */
   readonly authorization?: Redacted<string>;
+  /** Asks instead of `fetch`, such as one that trusts a certificate of its own. */
+  readonly ask?: Ask;
 }
 
 /** The largest answer that is read, bytes; a larger one is refused as no answer. */
@@ -17,7 +20,8 @@ export const MOST_ANSWER_BYTES = 4 * 1_048_576;
 export async function getJson(target: HttpTarget, signal: AbortSignal): Promise<unknown> {
   let text: string;
   try {
-    const response = await fetch(target.url, {
+    const ask = target.ask ?? fetch;
+    const response = await ask(target.url, {
       headers: {
         accept: "application/json",
         ...(target.authorization === undefined ? {} : { authorization: target.authorization.reveal() }),
@@ -65,6 +69,7 @@ function statusFault(status: number): ProbeFault {
 
 function connectionFault(error: unknown, signal: AbortSignal): ProbeFault {
   if (signal.aborted) return new ProbeFault("TM-PROBE-SLOW", "it did not answer in time", { cause: error });
+  if (error instanceof AnotherCertificate) return new ProbeFault("TM-PROBE-AWAY", error.message, { cause: error });
   const { code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
   const name = typeof code === "string" && /^[A-Z0-9_]{1,60}$/.test(code) ? code : undefined;
   if (name?.startsWith("HPE_") === true)
