@@ -117,7 +117,7 @@ function clockAtPrimary(
     return { nowMs: nowMs + offset.value, errorMs: offset.errorMs, comparedMs };
   }
   // The canary is written every second: the time in its newest row is the primary's time, at most a period ago.
-  const newest = figureAt(store.newestCommit, nowMs);
+  const newest = figureAt(store.newestCommit, nowMs, store.freshForMs);
   if (newest.known && newest.method === "canary") {
     const errorMs = newest.errorMs + CANARY_PERIOD_MS;
     const ageMs = nowMs - newest.atMs;
@@ -160,7 +160,7 @@ function completeness(point: Figure<RecoveryPoint> & { known: true }, { copy, st
  */
 function onNewestTimeline(point: Figure<RecoveryPoint>, { copy, store, nowMs }: Place): Figure<RecoveryPoint> {
   if (!point.known || !FOLLOWS.has(copy.kind)) return point;
-  const newest = figureAt(store.newestCommit, nowMs);
+  const newest = figureAt(store.newestCommit, nowMs, store.freshForMs);
   const theirs = newest.known ? newest.value.timeline : undefined;
   const own = point.value.timeline;
   if (theirs === undefined || own === undefined || own === theirs) return point;

@@ -140,6 +140,31 @@ describe("what is known of a store", () => {
     expect(named(merged([away(old)]), "pg2").remarks).toContain("The probe postgresql pg2 gets no answer.");
   });
 
+  it("knows servers that are asked seldom as long as they say, and what would be lost of them", () => {
+    const aged = (freshForMs?: number): StoreFacts => {
+      const seldom = freshForMs === undefined ? {} : { freshForMs };
+      const point = ago({ commitMs: NOW_MS - 25_000, complete: true }, 25_000);
+      return merged([
+        reigning({
+          copies: [
+            primary({ name: "pg1", recoveryPoint: point, ...seldom }),
+            copy({ name: "pg2", recoveryPoint: point, synchronous: ago(false, 25_000), ...seldom }),
+          ],
+          store: {
+            newestCommit: ago({ commitMs: NOW_MS - 25_000 }, 25_000),
+            commitRate: ago(3, 25_000),
+            clockOffset: measured(0),
+            ...seldom,
+          },
+        }),
+      ]);
+    };
+    const facts = aged(90_000);
+    expect(facts).toMatchObject({ newestCommit: { known: true }, commitRate: { known: true } });
+    expect(exposed("node-loss", [facts]).exposureMs).toMatchObject({ known: true, value: 0 });
+    expect(exposed("node-loss", [aged()]).exposureMs.known).toBe(false);
+  });
+
   it("lets what one does not know take nothing from what another one saw", () => {
     const facts = merged([
       view("postgresql pg2", [copy({ name: "pg2", recoveryPoint: never, missingBytes: never })]),

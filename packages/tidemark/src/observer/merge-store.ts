@@ -136,7 +136,8 @@ function storeFigures({ views, nowMs, sinceMs }: StoreMerge, primary: Reign | un
   const told = primary?.sight.store ?? {};
   const away = primary === undefined ? undefined : primary.view;
   const nobody = { why: "no primary was seen", sinceMs };
-  const fresh = <T>(figure: Figure<T> | undefined, freshForMs = FRESH_FOR_MS): Figure<T> => {
+  const { freshForMs = FRESH_FOR_MS } = told;
+  const fresh = <T>(figure: Figure<T> | undefined): Figure<T> => {
     if (figure === undefined) return unknown(nobody.why, nobody.sinceMs);
     if (!figure.known || Math.abs(nowMs - figure.atMs) <= freshForMs) return figure;
     return unknown(away?.away === undefined ? "the primary was not looked at lately" : awayWords(away), figure.atMs);
@@ -146,6 +147,7 @@ function storeFigures({ views, nowMs, sinceMs }: StoreMerge, primary: Reign | un
   const systemIdentifier = told.systemIdentifier ?? onlyIdentity(views);
   return {
     newestCommit,
+    ...(told.freshForMs === undefined ? {} : { freshForMs: told.freshForMs }),
     ...(told.clockOffset === undefined ? {} : { clockOffset: told.clockOffset }),
     ...(told.timelineSinceMs === undefined ? {} : { timelineSinceMs: told.timelineSinceMs }),
     commitRate: fresh(told.commitRate),

@@ -1,7 +1,7 @@
 // What is looked at because the configuration names it: each source becomes its probe. Secrets are read from their files when the probe looks
 // first, and again when it is refused.
 import { Redacted } from "@tidemark/kernel/redacted";
-import type { DocumentSource, HttpSource, ObservedCopyConfig, ObservedSource } from "../config/observed-config.ts";
+import type { DocumentSource, HttpSource, ObservedConfig, ObservedCopyConfig, ObservedSource } from "../config/observed-config.ts";
 import { lateObjectStore } from "../object-stores/open-object-store.ts";
 import { BarmanProbe } from "../probes/barman-probe.ts";
 import { CommandProbe } from "../probes/command-probe.ts";
@@ -167,6 +167,16 @@ export function watchObservedCopy(
     })),
     ...(source.kind === "postgresql" ? { server: () => serverTarget(source, of.world) } : {}),
   };
+}
+
+/**
+ * How long what the servers of a store say serves, milliseconds: as long as that of the one that is asked most seldom, since what one says is
+ * held against what another one said. Undefined: all are asked often.
+ */
+export function serversFreshForMs({ copies }: Pick<ObservedConfig, "copies">): number | undefined {
+  const periods = copies.flatMap(({ source, periodMs }) => (source.kind === "postgresql" ? [FRESH_PERIODS * periodMs] : []));
+  const longestMs = Math.max(0, ...periods);
+  return longestMs > LEAST_FRESH_MS ? longestMs : undefined;
 }
 
 function late(name: string, of: { store: string; world: ProbeWorld }, make: () => Promise<Probe>): Probe {

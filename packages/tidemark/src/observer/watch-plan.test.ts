@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import type { ObservedConfig, ObservedCopyConfig, ObservedSource } from "../config/observed-config.ts";
 import { testConfig } from "../gateway/testing/gateway-fixture.ts";
 import type { ProbeWorld } from "./probe-world.ts";
-import { copyCalled } from "./observed-copy-watch.ts";
+import { copyCalled, serversFreshForMs } from "./observed-copy-watch.ts";
 import { watchesOf } from "./watch-plan.ts";
 
 const world: ProbeWorld = {
@@ -55,6 +55,18 @@ const ALL: readonly ObservedCopyConfig[] = [
   one("snap", { kind: "command", command: ["/bin/true"], environment: {}, says: "age", copyKind: "snapshot" }, { periodMs: 60_000 }),
   one("number", { kind: "command", command: ["/bin/true"], environment: {}, says: "figure" }),
 ];
+
+describe("how long what a store's servers say serves", () => {
+  const server = (name: string, periodMs: number): ObservedCopyConfig =>
+    one(name, { kind: "postgresql", host: "127.0.0.1", port: 1, user: "u", database: "d", tls: "prefer" }, { periodMs });
+  const seldom = ALL.filter(({ source }) => source.kind !== "postgresql");
+
+  it("is three periods of the one that is asked most seldom, and as long as ever where none is", () => {
+    expect(serversFreshForMs({ copies: [server("a", 1_000), server("b", 30_000), ...seldom] })).toBe(90_000);
+    expect(serversFreshForMs({ copies: [server("a", 1_000), server("b", 2_000), ...seldom] })).toBeUndefined();
+    expect(serversFreshForMs({ copies: seldom })).toBeUndefined();
+  });
+});
 
 describe("what is looked at", () => {
   it("is one probe for each copy that the configuration names, whatever its source, and the canary where it may be written", async () => {

@@ -7,7 +7,7 @@ import type { CopyFacts } from "../probes/probe-result.ts";
 import { StoreObservation } from "../probes/store-observation.ts";
 import { FollowingCanary } from "./following-canary.ts";
 import { ServerPhases } from "./server-phases.ts";
-import { copyCalled, watchObservedCopy } from "./observed-copy-watch.ts";
+import { copyCalled, serversFreshForMs, watchObservedCopy } from "./observed-copy-watch.ts";
 import { watchOwnStore } from "./own-store-watch.ts";
 import type { ProbeWorld } from "./probe-world.ts";
 import type { StoreWatch } from "./watched-store.ts";
@@ -27,7 +27,7 @@ export function watchesOf(options: WatchPlanOptions): StoreWatch[] {
 }
 
 function watchOf(store: string, observed: ObservedConfig, { config, token, world, proofs }: WatchPlanOptions): StoreWatch {
-  const observation = new StoreObservation(store);
+  const observation = new StoreObservation(store, { freshForMs: serversFreshForMs(observed) });
   const run = config.stores[store];
   const own = run === undefined ? undefined : watchOwnStore({ config, store: run, observation, token, world });
   const copyKnownAs = (applicationName: string): KnownCopy | undefined => copyCalled(observed.copies, applicationName);

@@ -163,6 +163,16 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
     });
   });
 
+  it("says how long its word serves where the store's servers are asked seldom", async () => {
+    const seldom = new StoreObservation("orders", { freshForMs: 90_000 });
+    const probe = new PostgresqlProbe({ name: "pg1", domain: {}, target: targetOf(pair.primary), observation: seldom, clock: systemClock });
+    const seen = await look(probe);
+    await probe.close();
+    expect(seen.store).toMatchObject({ freshForMs: 90_000 });
+    expect(seen.copies.map(({ freshForMs }) => freshForMs)).toEqual([90_000, 90_000]);
+    expect((await look(primary)).copies.map(({ freshForMs }) => freshForMs)).toEqual([undefined, undefined]);
+  });
+
   it("says nothing of a standby that this user may not see, instead of that it lacks nothing", async () => {
     await sql.unsafe("create role blind login password 'blind'");
     const blind = new PostgresqlProbe({

@@ -141,11 +141,13 @@ export class PostgresqlProbe implements Probe {
       dataBytes,
     };
     const facts = said.kind === "standby" ? this.#standby(look, said.answer) : this.#primary(look, said.answer, sentMonotonicMs);
+    const { freshForMs } = observation;
     return {
       ok: true,
       atMs: look.atMs,
       roundTripMs: clock.monotonicMs() - beganMs,
       ...facts,
+      ...(freshForMs === undefined ? {} : freshFor(facts, freshForMs)),
       details: { major: this.#connection.major as number, settings, ...facts.details },
     };
   }
@@ -292,4 +294,15 @@ export class PostgresqlProbe implements Probe {
       return unknown(error.message, clock.wallMs());
     }
   }
+}
+
+/** Of servers that are asked seldom. */
+function freshFor(
+  { copies, store }: { copies: readonly CopyFacts[]; store?: NonNullable<Extract<ProbeReading, { ok: true }>["store"]> },
+  freshForMs: number,
+): Pick<Extract<ProbeReading, { ok: true }>, "copies" | "store"> {
+  return {
+    copies: copies.map((copy) => ({ ...copy, freshForMs })),
+    ...(store === undefined ? {} : { store: { ...store, freshForMs } }),
+  };
 }

@@ -95,6 +95,8 @@ export interface CopyFacts {
 export interface StoreFacts {
   readonly store: string;
   readonly atMs: number;
+  /** What is said of the store below is unknown when it is older, milliseconds: some periods of the probe that it comes from. Default 10 s. */
+  readonly freshForMs?: number;
   /** Wall time of the newest acknowledged commit, by the primary's clock; unknown while the primary does not answer. */
   readonly newestCommit: Figure<{ readonly commitMs: number; readonly lsn?: string; readonly timeline?: Timeline }>;
   /** The primary's clock minus the observer's, milliseconds, as it was estimated; absent: never. */
