@@ -69,7 +69,7 @@ export class Announcer {
     this.#link.send({ type: "copies", store: this.#store, timeline, copies: flushed });
   }
 
-  trimSafe(upTo: Sequence): void {
-    this.#link.send({ type: "trim-safe", store: this.#store, upTo: String(upTo) });
+  trimSafe(upTo: Sequence, timeline: Timeline): void {
+    this.#link.send({ type: "trim-safe", store: this.#store, upTo: String(upTo), timeline });
   }
 }

@@ -84,5 +84,5 @@ export type FromApplier =
       readonly timeline: number;
       readonly copies: readonly { readonly name: string; readonly flushed: string }[];
     }
-  /** Everything up to here, over all partitions, has reached the demanded copies (R11). */
-  | { readonly type: "trim-safe"; readonly store: string; readonly upTo: string };
+  /** Everything up to here, over all partitions, is committed on this timeline and has reached the demanded copies (R11). */
+  | { readonly type: "trim-safe"; readonly store: string; readonly upTo: string; readonly timeline: number };

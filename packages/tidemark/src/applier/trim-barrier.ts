@@ -140,7 +140,7 @@ export class TrimBarrier {
     )
       return;
     this.#lastTrim = pinned;
-    run.world.announcer.trimSafe(pinned as Sequence);
+    run.world.announcer.trimSafe(pinned as Sequence, run.reign.timeline);
   }
 
   async #copiesFlushed(facts: CommitFacts): Promise<boolean> {

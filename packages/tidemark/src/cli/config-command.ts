@@ -79,7 +79,7 @@ function describeConfig(config: Config, { paint, columns }: Terminal): string[] 
   for (const [name, store] of Object.entries(config.stores)) {
     lines.push(`  store ${paint.strong(name)} on ${store.nodes.map((node) => node.name).join(", ")}`);
     lines.push(
-      `    ${wrap(`acknowledged once ${store.acknowledge === "journal" ? "journalled" : "applied"}; ${store.required} more cop${store.required === 1 ? "y" : "ies"} per commit; ${store.policy.kind}`, columns - 4, "      ")}`,
+      `    ${wrap(`acknowledged once ${store.acknowledge === "journal" ? "journalled" : "applied"}; ${store.required} more cop${store.required === 1 ? "y" : "ies"} per commit; ${store.policy.kind}${store.writes === "gateway" ? "; written through the gateway alone" : ""}`, columns - 4, "      ")}`,
     );
   }
   for (const [name, { copies, canary }] of Object.entries(config.observed)) {

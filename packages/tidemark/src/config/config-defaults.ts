@@ -90,6 +90,7 @@ function completeStore(
       probeMs: durationMs(store.failover?.probe, "250ms"),
     },
     acknowledge: store.acknowledge ?? "journal",
+    writes: store.writes ?? "anywhere",
     settings: mapValues(store.settings ?? {}, (value) => (typeof value === "boolean" ? (value ? "on" : "off") : String(value))),
   };
 }

@@ -63,6 +63,7 @@ export interface StoreFile {
   readonly policy?: "never-lose" | "available" | { readonly bounded: DurationText };
   readonly failover?: { readonly suspectAfter?: DurationText; readonly lease?: DurationText; readonly probe?: DurationText };
   readonly acknowledge?: "journal" | "applied";
+  readonly writes?: "gateway" | "anywhere";
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
   readonly copies?: Readonly<Record<string, CopyFile>>;
   readonly canary?: CanaryMode;

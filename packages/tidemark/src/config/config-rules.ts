@@ -62,7 +62,10 @@ export function checkRules(file: ConfigFile, isSound: IsSound): Finding[] {
     for (const [copy, written] of entriesOf(store?.copies))
       if (isSound(...path, "copies", copy)) findings.push(...checkCopy(written, [...path, "copies", copy]));
     if (!isSound(...path)) continue;
-    if (store.kind !== "observed") findings.push(...checkStore(store, path));
+    if (store.kind !== "observed") {
+      findings.push(...checkStore(store, path));
+      if (isSound("commands")) findings.push(...checkWrites(store, path, file.commands));
+    }
     findings.push(...checkCopies(store, path));
   }
   const stores = new Map(entriesOf(file.stores).map(([name, store]) => [name, isSound("stores", name) ? store : undefined]));
@@ -240,6 +243,19 @@ function checkStore(store: StoreFile, path: ConfigPath): Finding[] {
       });
   }
   return findings;
+}
+
+/** A store without a command cannot be written through the gateway: whatever is in it went past it. */
+function checkWrites(store: StoreFile, path: ConfigPath, commands: ConfigFile["commands"]): Finding[] {
+  if (store.writes !== "gateway" || entriesOf(commands).some(([, command]) => command.store === path.at(-1))) return [];
+  return [
+    {
+      path: [...path, "writes"],
+      code: "TM-CONFIG-VALUE",
+      message: `all that is written to ${path.at(-1)} would go through the gateway, and no command writes to it`,
+      expected: "a command with this `store`, or `writes: anywhere`",
+    },
+  ];
 }
 
 /** Two copies with the very same domain fail together, whatever takes them: one does not count for the other (R7). */

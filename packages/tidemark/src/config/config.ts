@@ -75,6 +75,11 @@ export interface StoreConfig {
   readonly failover: FailoverConfig;
   /** When a write is acknowledged: once journalled, or once applied and replicated. */
   readonly acknowledge: "journal" | "applied";
+  /**
+   * Where the store is written: through the gateway alone, so that all of it goes through the journal, which then counts as a copy; or elsewhere
+   * too. Default `anywhere`.
+   */
+  readonly writes: "gateway" | "anywhere";
   /** PostgreSQL settings beside Tidemark's own. */
   readonly settings: Readonly<Record<string, string>>;
 }

@@ -75,6 +75,7 @@ describe("the configuration", () => {
       ],
       policy: { kind: "available" },
       acknowledge: "journal",
+      writes: "anywhere",
       failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250 },
       passwordFile: "/srv/state/secrets/orders.password",
     });
@@ -241,6 +242,18 @@ describe("the configuration", () => {
       "    nodes:\n",
       "    acknowledge: applied\n    policy: { bounded: 5s }\n    nodes:\n",
       "8:24 TM-CONFIG-OBJECTIVE the policy allows to lose 5000 ms, service orders allows 0 ms at process-loss | a bound within the objective, `never-lose`, or `acknowledge: journal`",
+    ],
+    [
+      "a place to write to that is none",
+      "    nodes:\n",
+      "    writes: journal\n    nodes:\n",
+      '7:13 TM-CONFIG-VALUE "journal" is not allowed here | `gateway` or `anywhere`',
+    ],
+    [
+      "a store that is written through the gateway alone, by no command",
+      "commands:",
+      "  other:\n    writes: gateway\n    nodes:\n      pg3: { address: 127.0.0.1:7413, agent: 127.0.0.1:7423 }\ncommands:",
+      "11:13 TM-CONFIG-VALUE all that is written to other would go through the gateway, and no command writes to it | a command with this `store`, or `writes: anywhere`",
     ],
     [
       "a setting of Tidemark's own",

@@ -44,6 +44,10 @@ export function usedSentences(
     else if (!synchronous.value)
       sentences.push(`No acknowledgement waits for ${name}: it promises nothing, and when it stalls the loss grows until it runs again.`);
   }
+  if (scenario === "bad-write" && copy.kind === "journal")
+    sentences.push(
+      `A bad write that went through the gateway stands in ${name} too: whoever recovers has to say that it is not applied again.`,
+    );
   if (!used.proven) sentences.push(`${name} was never restored, as far as is known: that it can be is not proven.`);
   if (scenario === "bad-write" && copy.pointInTime !== undefined && Number.isFinite(copy.pointInTime.fromMs))
     sentences.push(`A bad write before ${iso(copy.pointInTime.fromMs)} cannot be undone with ${name} any more.`);

@@ -75,12 +75,15 @@ export function storeExposure(state: StoreState, scenario: Scenario): StoreExpos
   return struck.map((copy) => afterAccident(state, scenario, copy)).reduce(worse);
 }
 
-/** Since when it is so that no primary was ever seen and no copy says how far it is; undefined when one was or does. */
+/**
+ * Since when it is so that no primary was ever seen and no copy says how far it is; undefined when one was or does. A journal does not: the
+ * gateway answers also where there is nothing yet that it could be put on.
+ */
 function neverSeenSince({ copies }: StoreFacts): number | undefined {
   const sinceMs: number[] = [];
   for (const { kind, recoveryPoint } of copies) {
-    if (kind === "primary" || recoveryPoint.known) return undefined;
-    sinceMs.push(recoveryPoint.sinceMs);
+    if (kind === "primary" || (recoveryPoint.known && kind !== "journal")) return undefined;
+    sinceMs.push(recoveryPoint.known ? recoveryPoint.atMs : recoveryPoint.sinceMs);
   }
   return Math.min(...sinceMs);
 }
@@ -122,9 +125,13 @@ interface Uncounted {
 function afterAccident(state: StoreState, scenario: Scenario, struck: CopyFacts | undefined): StoreExposure {
   const { facts, nowMs } = state;
   const { candidates, uncounted } = survivorsOf(state, scenario, struck);
+  const lostJournals = facts.copies.filter((copy) => copy.kind === "journal" && copyFate(copy, { scenario, struck, nowMs }) === "lost");
   const best = bestOf(candidates);
   const notCovered = [
     ...scenarioSentences(facts, { scenario, nowMs }),
+    ...lostJournals.map(
+      ({ name }) => `Writes that were accepted and not applied yet would be lost with ${facts.store}/${name}: not counted.`,
+    ),
     ...uncounted.map(({ copy, why }) => `${facts.store}/${copy.name} is not counted: ${why}.`),
   ];
   if (best === undefined) {
@@ -182,7 +189,7 @@ function survivorsOf(state: StoreState, scenario: Scenario, struck: CopyFacts | 
     else
       uncounted.push({
         copy: log.copy,
-        why: "it holds WAL only, and reaches back to no whole copy that is known to survive",
+        why: `it holds ${log.copy.kind === "journal" ? "writes" : "WAL"} only, and reaches back to no whole copy that is known to survive`,
         sinceMs: nowMs,
       });
   }
@@ -215,7 +222,10 @@ function reaches(log: CopyState, base: CopyState, place: { store: StoreFacts; no
   const range = log.copy.pointInTime;
   if (range === undefined || !log.point.known || !base.point.known) return false;
   const { method } = log.point;
-  const end = { ms: base.point.value.commitMs, method: base.point.method };
+  // What a journal has forgotten, nobody can get elsewhere: the base has to have it for certain. What it had when it was looked at it has for good.
+  const look = base.copy.recoveryPoint.known ? base.copy.recoveryPoint : base.point;
+  const errorMs = log.copy.kind === "journal" ? look.errorMs : 0;
+  const end = { ms: base.point.value.commitMs - errorMs, method: base.point.method };
   return notAfter({ ms: range.fromMs, method }, end, place) === true;
 }
 

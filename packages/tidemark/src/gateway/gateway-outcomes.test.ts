@@ -284,9 +284,9 @@ describe("the applier's process", () => {
 
   test("the journal may forget what every store has safely, no more (TRIM-SAFE)", async () => {
     await it.post([order(), order(), order()]);
-    it.applier("orders").say({ type: "trim-safe", store: "orders", upTo: "3" });
+    it.applier("orders").say({ type: "trim-safe", store: "orders", upTo: "3", timeline: 1 });
     expect(it.journal.status().trimSafe).toBe(0n);
-    it.applier("ledger").say({ type: "trim-safe", store: "ledger", upTo: "2" });
+    it.applier("ledger").say({ type: "trim-safe", store: "ledger", upTo: "2", timeline: 1 });
     expect(it.journal.status().trimSafe).toBe(2n);
   });
 });

@@ -10,6 +10,13 @@ import { windowWords } from "./receipt.ts";
 import type { VerdictIndex } from "./verdict-index.ts";
 import type { WriteService } from "./write-service.ts";
 
+/** What of the journal a store has safely (R11), as its applier said last. */
+export interface TrimSafe {
+  readonly upTo: bigint;
+  /** Of the primary that has it. */
+  readonly timeline: number;
+}
+
 export interface StatusParts {
   readonly config: Config;
   readonly journal: Journal;
@@ -19,7 +26,7 @@ export interface StatusParts {
   readonly heads: PartitionHeads;
   readonly outcomes: Outcomes;
   readonly appliers: ReadonlyMap<string, ApplierProcess>;
-  readonly trimSafe: ReadonlyMap<string, bigint>;
+  readonly trimSafe: ReadonlyMap<string, TrimSafe>;
   readonly incidents: { count: number };
   readonly clock: Clock;
   /** This process: its id and the bytes that it holds now. */
@@ -85,7 +92,8 @@ function storeStatus(name: string, parts: StatusParts): object {
       method:
         "durable sequence minus the lowest position of a partition with records beyond it; an upper bound, as records of other partitions count",
     },
-    trimSafe: String(parts.trimSafe.get(name) ?? 0n),
+    trimSafe: String(parts.trimSafe.get(name)?.upTo ?? 0n),
+    trimSafeTimeline: parts.trimSafe.get(name)?.timeline ?? null,
   };
 }
 

@@ -17,7 +17,7 @@ import { compileCommands } from "./command-catalogue.ts";
 import { DeadLetters, type AuditPort } from "./dead-letters.ts";
 import { demandObjectives } from "./durability-rule.ts";
 import { GatewayMetrics } from "./gateway-metrics.ts";
-import type { StatusParts } from "./gateway-status.ts";
+import type { StatusParts, TrimSafe } from "./gateway-status.ts";
 import { createHttpServer } from "./http-server.ts";
 import { IdempotencyWindow } from "./idempotency-window.ts";
 import { scanJournal } from "./journal-scan.ts";
@@ -187,7 +187,7 @@ class ApplierDesk {
     logger: Logger;
     clock: Clock;
   };
-  readonly trimSafe = new Map<string, bigint>();
+  readonly trimSafe = new Map<string, TrimSafe>();
   readonly incidents = { count: 0 };
   /** Verdicts on their way into the journal, by store. */
   readonly #recording = new Map<string, Set<Promise<unknown>>>();
@@ -223,7 +223,7 @@ class ApplierDesk {
         this.incidents.count++;
         return this.#parts.logger.error({ store: message.store, sequence: message.sequence, code: message.code }, message.message);
       case "trim-safe":
-        return this.#trimSafe(message.store, BigInt(message.upTo));
+        return this.#trimSafe(message.store, { upTo: BigInt(message.upTo), timeline: message.timeline });
     }
   }
 
@@ -269,12 +269,12 @@ class ApplierDesk {
   }
 
   /** The journal serves all stores: it may forget what every one of them has safely. */
-  #trimSafe(store: string, upTo: bigint): void {
-    this.trimSafe.set(store, upTo);
+  #trimSafe(store: string, safe: TrimSafe): void {
+    this.trimSafe.set(store, safe);
     let least: bigint | undefined;
     for (const name of Object.keys(this.#parts.config.stores)) {
-      const safe = this.trimSafe.get(name) ?? 0n;
-      if (least === undefined || safe < least) least = safe;
+      const upTo = this.trimSafe.get(name)?.upTo ?? 0n;
+      if (least === undefined || upTo < least) least = upTo;
     }
     if (least !== undefined && least > 0n) this.#parts.journal.markTrimSafe(least as Sequence);
   }

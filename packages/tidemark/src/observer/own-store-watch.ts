@@ -27,6 +27,9 @@ export interface WatchPart {
   readonly servers: ReadonlyMap<string, () => Promise<PostgresqlTarget>>;
 }
 
+/** There is one: its name in the names of its journal, and of the probe of that. */
+const GATEWAY = "gateway";
+
 export interface OwnStore {
   readonly config: Pick<Config, "gateway" | "journal">;
   readonly store: StoreConfig;
@@ -61,7 +64,13 @@ export function watchOwnStore(own: OwnStore): WatchPart {
         target: internal(own, vault, "/status"),
       }),
   );
-  return { probes: [...nodes, ...vaults, journalProbe(own)], expected: expectedCopies(store), servers };
+  const journal = journalProbe(own);
+  const isCopy = store.writes === "gateway";
+  return {
+    probes: [...nodes, ...vaults, isCopy ? journal : new FiguresOnly(journal)],
+    expected: [...expectedCopies(store), ...(isCopy ? [journalCopy(own, journal)] : [])],
+    servers,
+  };
 }
 
 function serverTarget({ store, observation, token }: OwnStore, node: { host: string; port: number }): PostgresqlTarget {
@@ -120,21 +129,23 @@ function archiveDomain({ domain }: VaultConfig, kind: "folder" | "s3"): FailureD
 }
 
 /**
- * Nothing in the configuration says that all that is written to a store goes through the gateway, so that the journal is no copy of the
- * store: what it lacks is not known, and never will be. Its figures are kept.
+ * Only where the configuration says that nothing is written to a store past the gateway is the journal a copy of it. Otherwise what it lacks
+ * is not known, and never will be: its figures are kept, and no copy.
  */
-function journalProbe({ config, observation, token, world }: OwnStore): Probe {
+function journalProbe({ config, store, observation, token, world }: OwnStore): JournalProbe {
   const { url, ask } = reachGateway(config.gateway);
-  return new FiguresOnly(
-    new JournalProbe({
-      store: observation.store,
-      gateway: "gateway",
-      domain: config.journal.domain,
-      allWrites: false,
-      target: { url: `${url}/v1/status`, authorization: new Redacted(`Bearer ${token.reveal()}`), ask },
-      clock: world.clock,
-    }),
-  );
+  return new JournalProbe({
+    store: observation.store,
+    gateway: GATEWAY,
+    domain: config.journal.domain,
+    allWrites: store.writes === "gateway",
+    target: { url: `${url}/v1/status`, authorization: new Redacted(`Bearer ${token.reveal()}`), ask },
+    clock: world.clock,
+  });
+}
+
+function journalCopy({ config }: OwnStore, { name }: JournalProbe): ExpectedCopy {
+  return { name: `${GATEWAY}/journal`, kind: "journal", domain: config.journal.domain, holds: "wal", toldBy: [name] };
 }
 
 class FiguresOnly implements Probe {

@@ -168,4 +168,25 @@ describe("what is looked at", () => {
     expect(names).toContain("journal gateway");
     expect(names).toContain("canary orders");
   });
+
+  it("counts the journal as a copy where the configuration says that nothing is written past the gateway, and nowhere else", () => {
+    const plain = testConfig();
+    const { orders } = plain.stores;
+    if (orders === undefined) throw new Error("no store");
+    const plans = watchesOf({
+      config: {
+        ...plain,
+        stores: { ...plain.stores, orders: { ...orders, writes: "gateway" } },
+        observed: { orders: { copies: [], canary: "off" }, ledger: { copies: [], canary: "off" } },
+      },
+      token,
+      world,
+    });
+    const journals = plans.map(({ expected }) => expected.filter(({ kind }) => kind === "journal"));
+    expect(journals).toEqual([
+      [{ name: "gateway/journal", kind: "journal", domain: { machine: "m1" }, holds: "wal", toldBy: ["journal gateway"] }],
+      [],
+    ]);
+    expect(plans[0]?.probes.map(({ probe }) => probe.name)).toContain("journal gateway");
+  });
 });

@@ -5,6 +5,7 @@ import { getJson, type HttpTarget } from "./http-json.ts";
 import type { CopyFacts, Figure, RecoveryPoint } from "./probe-result.ts";
 import { known, unknown } from "./probe-result.ts";
 import type { Probe, ProbeReading } from "./probe.ts";
+import { TrimHistory } from "./trim-history.ts";
 import { ProbeTurns, type Found, type Turn } from "./probe-turns.ts";
 
 export interface JournalProbeOptions {
@@ -22,12 +23,16 @@ export interface JournalProbeOptions {
   readonly clock: Clock;
 }
 
-/** The journal as a copy: a write is acknowledged when it is durable there (ACK-DURABLE), so that it lacks nothing that went through it. */
+/**
+ * The journal as a copy: a write is acknowledged when it is durable there (ACK-DURABLE), so that it lacks nothing that went through it. It has to
+ * be put on a whole copy that has what it has forgotten ({@link TrimHistory}).
+ */
 export class JournalProbe implements Probe {
   readonly name: string;
   readonly store: string;
   readonly #options: JournalProbeOptions;
   readonly #turns: ProbeTurns;
+  readonly #trims = new TrimHistory();
 
   constructor(options: JournalProbeOptions) {
     this.name = `journal ${options.gateway}`;
@@ -53,7 +58,7 @@ export class JournalProbe implements Probe {
     const errorMs = turn.elapsedMs() + Math.abs(timeOf(status, "at") - atMs);
     const measured = { atMs, method: "reported", errorMs } as const;
     const here = stores.has(this.store) ? stores.object(this.store) : undefined;
-    const copy = this.#copy(journal, { served: here !== undefined, atMs, errorMs });
+    const copy = this.#copy(journal, { here, turn, errorMs });
     return {
       copies: [copy],
       figures: {
@@ -66,16 +71,13 @@ export class JournalProbe implements Probe {
     };
   }
 
-  #copy(journal: Answer, seen: { served: boolean; atMs: number; errorMs: number }): CopyFacts {
-    const { atMs, errorMs } = seen;
-    const state = stateOf(journal);
-    const why = !seen.served
-      ? "the gateway does not know this store"
-      : this.#options.allWrites
-        ? undefined
-        : "what is written past the gateway is not in its journal, and nobody knows how much that is";
+  #copy(journal: Answer, seen: { here: Answer | undefined; turn: Turn; errorMs: number }): CopyFacts {
+    const { here, turn, errorMs } = seen;
+    const { atMs } = turn;
+    const state = wordOf(journal, "state");
+    const why = this.#whyUnknown(here, state);
     const says = <T>(value: T): Figure<T> => (why === undefined ? known(value, { atMs, method: "reported", errorMs }) : unknown(why, atMs));
-    const fromMs = seen.served && journal.has("healingHorizon") ? timeOf(journal, "healingHorizon") : undefined;
+    const fromMs = here === undefined ? undefined : this.#unbrokenSince(journal, here);
     return {
       name: `${this.#options.gateway}/journal`,
       kind: "journal",
@@ -88,12 +90,38 @@ export class JournalProbe implements Probe {
       synchronous: says(true),
       ...(fromMs === undefined ? {} : { pointInTime: { fromMs, toMs: Math.max(fromMs, atMs) } }),
       remarks: [
-        "It holds what was written through the gateway, and nothing else.",
+        this.#options.allWrites
+          ? "It holds what was written through the gateway, and nothing else; that nothing is written past it is only what the configuration says."
+          : "It holds what was written through the gateway, and nothing else.",
         ...(state === "open" ? [] : [`The journal is ${state}: it takes no writes.`]),
       ],
     };
   }
+
+  /** Why what it holds of the store is not known; undefined when it is. */
+  #whyUnknown(here: Answer | undefined, state: string): string | undefined {
+    if (here === undefined) return "the gateway does not know this store";
+    if (!this.#options.allWrites) return "what is written past the gateway is not in its journal, and nobody knows how much that is";
+    if (state === "stopped") return "the journal has stopped after a fault: whether all of it can be read is not known";
+    const applier = here.has("applier") ? wordOf(here.object("applier"), "state") : "away";
+    return APPLIES.has(applier) ? undefined : `its applier is ${applier}: whether it can be put on another copy is not known`;
+  }
+
+  #unbrokenSince(journal: Answer, here: Answer): number | undefined {
+    const { clock } = this.#options;
+    const timeline = here.has("trimSafeTimeline") ? here.count("trimSafeTimeline") : undefined;
+    return this.#trims.see({
+      journal: journal.text("id"),
+      oldest: sequenceOf(journal, "oldest"),
+      ...(timeline === undefined ? {} : { safe: { upTo: sequenceOf(here, "trimSafe"), timeline } }),
+      heardWallMs: clock.wallMs(),
+      heardMonotonicMs: clock.monotonicMs(),
+    });
+  }
 }
+
+/** Where the applier could go on from any position that it finds. Elsewhere it is not certain that the journal can be put on what is left. */
+const APPLIES: ReadonlySet<string> = new Set(["applying", "paused", "waiting"]);
 
 function backlogOf(store: Answer | undefined, { atMs, errorMs }: { atMs: number; errorMs: number }): Figure<number> {
   if (store === undefined) return unknown("the gateway does not know this store", atMs);
@@ -102,10 +130,16 @@ function backlogOf(store: Answer | undefined, { atMs, errorMs }: { atMs: number;
   return known(behind.count("records"), { atMs, method: "reported", errorMs });
 }
 
-function stateOf(journal: Answer): string {
-  const state = journal.text("state");
-  if (!/^[a-z]{1,20}$/.test(state)) throw garbage("status.journal.state is no state");
-  return state;
+function wordOf(answer: Answer, field: string): string {
+  const word = answer.text(field);
+  if (!/^[a-z]{1,20}$/.test(word)) throw garbage(`${field} is no state`);
+  return word;
+}
+
+function sequenceOf(answer: Answer, field: string): bigint {
+  const text = answer.text(field);
+  if (!/^\d{1,20}$/.test(text)) throw garbage(`${field} is no sequence`);
+  return BigInt(text);
 }
 
 function timeOf(answer: Answer, field: string): number {

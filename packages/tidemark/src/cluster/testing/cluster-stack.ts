@@ -79,6 +79,7 @@ export class ClusterStack {
       policy: options.policy ?? { kind: "available" },
       failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250, ...options.failover },
       acknowledge: "journal",
+      writes: "anywhere",
       settings: { shared_buffers: "32MB", ...options.settings },
     };
     const config = {

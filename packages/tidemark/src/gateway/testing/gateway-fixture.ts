@@ -38,6 +38,7 @@ const store: StoreConfig = {
   policy: { kind: "available" },
   failover: { suspectAfterMs: 2_000, leaseMs: 5_000, probeMs: 250 },
   acknowledge: "journal",
+  writes: "anywhere",
   settings: {},
 };
 
