@@ -25,7 +25,7 @@ export default defineConfig({
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "benchmarks/**/*.test.ts"],
           exclude: ["**/*.pg.test.ts"],
-          testTimeout: 30_000,
+          testTimeout: 60_000,
         },
       },
       {
@@ -34,8 +34,8 @@ export default defineConfig({
           ...node,
           name: "postgres",
           include: ["packages/*/src/**/*.pg.test.ts", "benchmarks/**/*.pg.test.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
         },
       },
       {

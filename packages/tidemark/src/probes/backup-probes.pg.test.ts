@@ -32,7 +32,7 @@ beforeEach(async () => {
   const password = connection.password.replaceAll("\\", "\\\\").replaceAll(":", "\\:");
   await writeFile(passfile, `*:*:*:*:${password}\n`, { mode: 0o600 });
   await own(passfile);
-}, 60_000);
+});
 afterEach(() => primary?.dispose());
 
 const own = async (path: string): Promise<void> => {

@@ -69,7 +69,7 @@ describe("a time whose WAL is only in the archive", () => {
     // Nothing reaches so far back: that is said as well.
     const before = await again.ask("GET", "/time-to-lsn?timeMs=1000");
     expect(before.body).toMatchObject({ code: "TM-VAULT-BEFORE-WAL" });
-  }, 60_000);
+  });
 });
 
 describe("a stop", () => {
@@ -95,7 +95,7 @@ describe("a stop", () => {
     expect(archivedTo(vault)).toBe(first);
     expect(await vault.stop()).toBe(true);
     expect((await partials()).reduce((most, end) => (end > most ? end : most), 0n)).toBe(flushed);
-  }, 60_000);
+  });
 
   it("does not wait for ever for a store that is away, and says so", async () => {
     await using vault = await ReadVault.start({ folder, primary });
@@ -107,7 +107,7 @@ describe("a stop", () => {
     const before = performance.now();
     expect(await vault.stop(700)).toBe(false);
     expect(performance.now() - before).toBeLessThan(10_000);
-  }, 60_000);
+  });
 });
 
 describe("WAL that is missing here and that the server has removed", () => {
@@ -153,7 +153,7 @@ describe("WAL that is missing here and that the server has removed", () => {
     const vote = await vault.running.vault.revoke(2 as Epoch);
     expect(vote.contiguousFrom).toEqual(vault.running.file.run?.from);
     expect(receivedCommits(vault.running.wal).end).toBe(parseLsn(vote.end));
-  }, 60_000);
+  });
 
   it("is a gap when the archive's copy is damaged as well: nothing that fails its check gets in", async () => {
     const name = await archivedAndRemoved();
@@ -166,7 +166,7 @@ describe("WAL that is missing here and that the server has removed", () => {
     await vault.until("the gap is recorded", ({ gaps }) => gaps.length > 0);
     await vault.running.reached(await flushLsn(primary));
     expect(await readdir(vault.running.wal)).not.toContain(name);
-  }, 60_000);
+  });
 
   it("waits for a store that is away instead of calling it a gap, and does not vote meanwhile", async () => {
     const name = await archivedAndRemoved();
@@ -187,7 +187,7 @@ describe("WAL that is missing here and that the server has removed", () => {
     await vault.running.reached(await writeWal(primary, 1));
     expect(await readFile(path)).toEqual(bytes);
     expect(vault.status.gaps).toEqual([]);
-  }, 60_000);
+  });
 });
 
 describe("a flipped bit in a sealed segment that is in no archive", () => {
@@ -221,7 +221,7 @@ describe("a flipped bit in a sealed segment that is in no archive", () => {
     const kept = (await readdir(diverged, { recursive: true })).find((one) => one.endsWith(`/${basename(path)}`)) ?? "";
     expect((await readFile(join(diverged, kept))).equals(wrong)).toBe(true);
     expect((await vault.running.vault.revoke(2 as Epoch)).contiguousFrom).toEqual(vault.running.file.run?.from);
-  }, 60_000);
+  });
 
   it("keeps the vault from voting while nobody can give it (R4)", async () => {
     await using vault = await ReadVault.start({ folder, primary });
@@ -229,7 +229,7 @@ describe("a flipped bit in a sealed segment that is in no archive", () => {
     await vault.until("it is found", ({ faults }) => faults.some(({ code }) => code === "TM-VAULT-DAMAGED"));
     await expect(vault.running.vault.revoke(2 as Epoch)).rejects.toMatchObject({ code: "TM-CLUSTER-ABSTAINED" });
     expect((await readFile(path)).equals(wrong)).toBe(true);
-  }, 60_000);
+  });
 });
 
 describe("an archive that cannot be opened", () => {
@@ -249,5 +249,5 @@ describe("an archive that cannot be opened", () => {
     await expect(vault.running.vault.revoke(2 as Epoch)).rejects.toMatchObject({ code: "TM-CLUSTER-ABSTAINED" });
     // The promise holds all the same.
     expect(vault.running.file.promise).toEqual({ epoch: 2 });
-  }, 60_000);
+  });
 });
