@@ -76,6 +76,8 @@ describe("applier with a synchronous standby", () => {
     expect(harness.gateway.of("applied").every((message) => !message.provisional)).toBe(true);
     const last = written.at(-1)?.sequence ?? 0n;
     await harness.gateway.until(() => BigInt(harness.gateway.of("trim-safe").at(-1)?.upTo ?? "-1") >= last);
+    // On which timeline, too: on another one it may have been applied again later.
+    expect(harness.gateway.of("trim-safe").at(-1)?.timeline).toBe(harness.gateway.of("applied").at(-1)?.timeline);
   });
 
   it("calls nothing safe to forget while a copy is required and none is named (TRIM-SAFE)", async () => {

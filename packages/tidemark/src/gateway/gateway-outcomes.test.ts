@@ -286,8 +286,12 @@ describe("the applier's process", () => {
     await it.post([order(), order(), order()]);
     it.applier("orders").say({ type: "trim-safe", store: "orders", upTo: "3", timeline: 1 });
     expect(it.journal.status().trimSafe).toBe(0n);
-    it.applier("ledger").say({ type: "trim-safe", store: "ledger", upTo: "2", timeline: 1 });
+    it.applier("ledger").say({ type: "trim-safe", store: "ledger", upTo: "2", timeline: 7 });
     expect(it.journal.status().trimSafe).toBe(2n);
+    expect((await it.request("GET", "/v1/status")).json["stores"]).toMatchObject({
+      orders: { trimSafe: "3", trimSafeTimeline: 1 },
+      ledger: { trimSafe: "2", trimSafeTimeline: 7 },
+    });
   });
 });
 

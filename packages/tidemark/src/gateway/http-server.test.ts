@@ -80,7 +80,7 @@ describe("addresses", () => {
       writes: { acknowledged: 1, pending: 0 },
       idempotency: { keys: 1, window: "1 h 0 m or 10000 writes, whichever ends first" },
       stores: {
-        orders: { acknowledge: "journal", applier: { pid: 1_000, state: "starting" }, behind: { records: null } },
+        orders: { acknowledge: "journal", applier: { pid: 1_000, state: "starting" }, behind: { records: null }, trimSafeTimeline: null },
         ledger: { acknowledge: "applied" },
       },
     });
