@@ -12,7 +12,10 @@ import type { ObjectSealer } from "./object-sealer.ts";
 import type { WalRange } from "./wal-range.ts";
 
 /** A place in the work at which a test ends the process, or looks. */
-export type ArchiveStep = "seal" | "put" | "stored" | "read" | "catalogued" | "expired" | "listed" | "removing" | "removed";
+export type ArchiveStep =
+  | ("seal" | "put" | "stored" | "read" | "catalogued" | "expired" | "listed" | "removing" | "removed")
+  /** Around putting a damaged segment in its place again. */
+  | ("repairing" | "linked" | "kept" | "written" | "replaced" | "repaired");
 
 export interface ArchiveStoreParts {
   /** Its name in the configuration. */

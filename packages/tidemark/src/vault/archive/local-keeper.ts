@@ -121,6 +121,7 @@ export class LocalKeeper {
   /** Looks, digests, checks, repairs and lets go, until `signal` aborts. Rejects when the catalogue fails. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, limits } = this.#parts.world;
+    await this.#repair.clearUnfinished();
     let listAtMs = clock.monotonicMs() + limits.localListEveryMs;
     let checkAtMs = clock.monotonicMs() + limits.localCheckEveryMs;
     while (!signal.aborted) {

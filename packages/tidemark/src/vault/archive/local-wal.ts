@@ -111,6 +111,11 @@ export class LocalWal {
     return this.#folder.directory;
   }
 
+  /** Where the receiver's segments are. */
+  get wal(): string {
+    return this.#folder.wal;
+  }
+
   async #pushedNames(): Promise<string[]> {
     const names = (await readdir(join(this.#folder.directory, PUSHED)).catch(absent)) ?? [];
     return names.filter((name) => !name.endsWith(PARTIAL));

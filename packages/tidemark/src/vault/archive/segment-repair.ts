@@ -1,7 +1,7 @@
 // Puts a sealed segment that is damaged or gone in its place again: the right bytes from the archive or from the primary, and what
 // was there instead kept as evidence. At no moment is the segment's name without a file.
 import { createHash } from "node:crypto";
-import { link, mkdir, open, rename, unlink } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { formatLsn, type Lsn } from "@tidemark/kernel/lsn";
 import { LOCAL, type ArchiveBook } from "./archive-book.ts";
@@ -19,11 +19,26 @@ export interface SegmentRepairParts {
   readonly world: ArchiveWorld;
 }
 
+/** The ending of what is being written, until it has its name. */
+const UNFINISHED = ".repair";
+
 export class SegmentRepair {
   readonly #parts: SegmentRepairParts;
 
   constructor(parts: SegmentRepairParts) {
     this.#parts = parts;
+  }
+
+  /** Takes away what a process left that was killed at it. Nobody repairs meanwhile. */
+  async clearUnfinished(): Promise<void> {
+    const { directory, wal } = this.#parts.local;
+    for (const folder of [wal, join(directory, "diverged")]) {
+      const names = await readdir(folder, { recursive: folder !== wal }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return [];
+        throw error;
+      });
+      for (const name of names.filter((one) => one.endsWith(UNFINISHED))) await rm(join(folder, name), { force: true });
+    }
   }
 
   /** Whether the segment is as it was sealed when this resolves. Rejects with what its folder's file system says. */
@@ -37,10 +52,14 @@ export class SegmentRepair {
     // The receiver may have been set back meanwhile: then it is its own again.
     if (bytes === undefined || !local.isBehind(place)) return false;
     const path = local.receivedPath(place);
+    world.step("repairing");
     if (there !== undefined) await this.#keepEvidence(there, place);
-    await writeDurably(path, bytes);
+    world.step("kept");
+    await writeDurably(path, bytes, () => world.step("written"));
+    world.step("replaced");
     if (there !== undefined && there !== path) await unlink(there);
     if (!book.digested(place, await fileDigest({ path, bytes: local.segmentBytes }))) return false;
+    world.step("repaired");
     world.logger.info({ segment: local.name(place) }, "a damaged or missing segment was put in its place again");
     return true;
   }
@@ -91,6 +110,7 @@ export class SegmentRepair {
       // Kept already, by an attempt of this very millisecond.
       if (error.code !== "EEXIST") throw error;
     });
+    world.step("linked");
     const end = (place.start + BigInt(local.segmentBytes)) as Lsn;
     const point = (lsn: Lsn): object => ({ timeline: place.timeline, lsn: formatLsn(lsn) });
     const facts = { formatVersion: 1, reason: "damaged", from: point(place.start), to: point(end), files: [name] };
@@ -99,8 +119,8 @@ export class SegmentRepair {
   }
 }
 
-async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.repair`;
+async function writeDurably(path: string, bytes: Uint8Array, onWritten?: () => void): Promise<void> {
+  const temporary = `${path}${UNFINISHED}`;
   const file = await open(temporary, "w", 0o600);
   try {
     await file.writeFile(bytes);
@@ -108,6 +128,7 @@ async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
   } finally {
     await file.close();
   }
+  onWritten?.();
   await rename(temporary, path);
   await syncFolder(dirname(path));
 }
