@@ -1,5 +1,6 @@
 // Runs a development task under Node 24, whatever Node npm itself runs under. Usage: node tools/run.mjs <task> [args]
 import { spawn } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { findNode, runtimeEnvironment } from "../packages/tidemark/bin/node-runtime.mjs";
@@ -25,8 +26,16 @@ const tasks = {
   "metric-docs": [[...source, "tools/generate-metric-docs.ts"]],
   build: [[module_("typescript/bin/tsc"), "-b"]],
 };
-// All major versions of PostgreSQL, for the tests of what differs between them; elsewhere 18 and one other in turn.
-tasks["test-majors"] = [[module_("vitest/vitest.mjs"), "run", "--project", "postgres"]];
+// All major versions of PostgreSQL, for the tests of what differs between them; elsewhere 18 and one other in turn. Files may be named; by
+// default all that ask which versions to run on.
+const askForMajors = () =>
+  readdirSync(join(root, "packages"), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".pg.test.ts") && !path.includes("node_modules"))
+    .map((path) => join("packages", path))
+    .filter((path) => readFileSync(join(root, path), "utf8").includes("/test-majors"));
+tasks["test-majors"] = [
+  [module_("vitest/vitest.mjs"), "run", "--project", "postgres", ...(task === "test-majors" && rest.length === 0 ? askForMajors() : [])],
+];
 const environments = { "test-majors": [{ TIDEMARK_TEST_PG_MAJORS: process.env.TIDEMARK_TEST_PG_MAJORS || "15,16,17,18" }] };
 // Whole clusters and the applier, which take one version a run, on those that `npm test` does not take: one line for each.
 const otherMajors = (process.env.TIDEMARK_TEST_PG_MAJORS || "15,16,17").split(",");

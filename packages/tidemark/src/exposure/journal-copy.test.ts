@@ -1,5 +1,6 @@
 // The journal as a copy, where the configuration says that all writes go through the gateway.
 import { describe, expect, it } from "vitest";
+import type { FailureDomain } from "../objectives/failure-domain.ts";
 import type { CopyFacts } from "../probes/probe-result.ts";
 import { HOUR_MS, NOW_MS, behind, copy, exposed, measured, never, primary, store, valueOf } from "./testing/sample-facts.ts";
 
@@ -69,7 +70,9 @@ describe("a stalled asynchronous standby", () => {
   });
 
   it("loses what it lacks, and what was not applied yet, with a journal on the primary's machine", () => {
-    const exposure = exposed("node-loss", [store([primary(), stalled(), journal({ domain: { machine: "m1" } })])]);
+    const domain = { machine: "m1" };
+    const acknowledgedBy = { name: "gateway/journal", domain };
+    const exposure = exposed("node-loss", [store([primary(), stalled(), journal({ domain })], { acknowledgedBy })]);
     expect(valueOf(exposure.exposureMs)).toBe(FIVE_MINUTES_MS);
     expect(exposure.uses.map((used) => used.copy)).toEqual(["pg2"]);
     expect(exposure.notCovered).toContainEqual(
@@ -81,6 +84,30 @@ describe("a stalled asynchronous standby", () => {
     const exposure = exposed("zone-loss", [store([primary(), stalled(), journal({ domain: { machine: "m3" } })])]);
     expect(valueOf(exposure.exposureMs)).toBe(FIVE_MINUTES_MS);
     expect(exposure.notCovered.join(" ")).toContain("db/gateway/journal is not counted: whether it shares the zone of pg1 is not known");
+  });
+});
+
+describe("a journal by which writes are acknowledged, and which is no copy", () => {
+  const synchronous = copy({ name: "pg2", domain: { process: "pg2", machine: "m2", zone: "b", region: "eu", account: "main" } });
+  const said = (scenario: "process-loss" | "node-loss" | "zone-loss" | "bad-write", domain: FailureDomain): string[] =>
+    exposed(scenario, [store([primary(), synchronous], { acknowledgedBy: { name: "gateway/journal", domain } })]).notCovered.filter((one) =>
+      one.startsWith("Writes that were accepted"),
+    );
+
+  it("is named where the accident takes it with what it alone has, and where that is not known", () => {
+    expect(said("node-loss", { machine: "m1" })).toEqual([
+      "Writes that were accepted and not applied yet would be lost with db/gateway/journal: not counted.",
+    ]);
+    expect(said("zone-loss", { machine: "m3" })).toEqual([
+      "Writes that were accepted and not applied yet may be lost with db/gateway/journal, not counted: " +
+        "whether it shares the zone of pg1 is not known (its zone has no name).",
+    ]);
+  });
+
+  it("is not where it is elsewhere, on a disk that outlives the process, or where nothing is lost", () => {
+    expect(said("node-loss", { machine: "m3" })).toEqual([]);
+    expect(said("process-loss", { machine: "m1" })).toEqual([]);
+    expect(said("bad-write", { machine: "m1" })).toEqual([]);
   });
 });
 

@@ -125,13 +125,10 @@ interface Uncounted {
 function afterAccident(state: StoreState, scenario: Scenario, struck: CopyFacts | undefined): StoreExposure {
   const { facts, nowMs } = state;
   const { candidates, uncounted } = survivorsOf(state, scenario, struck);
-  const lostJournals = facts.copies.filter((copy) => copy.kind === "journal" && copyFate(copy, { scenario, struck, nowMs }) === "lost");
   const best = bestOf(candidates);
   const notCovered = [
     ...scenarioSentences(facts, { scenario, nowMs }),
-    ...lostJournals.map(
-      ({ name }) => `Writes that were accepted and not applied yet would be lost with ${facts.store}/${name}: not counted.`,
-    ),
+    ...unappliedSentences(facts, { scenario, struck, nowMs }),
     ...uncounted.map(({ copy, why }) => `${facts.store}/${copy.name} is not counted: ${why}.`),
   ];
   if (best === undefined) {
@@ -156,6 +153,17 @@ function afterAccident(state: StoreState, scenario: Scenario, struck: CopyFacts 
     recoveryTimeMs: recoveryTime(facts, copy, nowMs),
     notCovered: [...notCovered, ...usedSentences(facts, { copy, scenario, nowMs, proven: best.proven })],
   };
+}
+
+/** What the journal alone has: nobody counts it, and where the accident takes the journal it is lost. */
+function unappliedSentences({ store, acknowledgedBy }: StoreFacts, accident: Accident): string[] {
+  if (acknowledgedBy === undefined || accident.struck === undefined) return [];
+  const fate = copyFate({ ...acknowledgedBy, outlivesProcess: true }, accident);
+  if (fate === "survives") return [];
+  const journal = `${store}/${acknowledgedBy.name}`;
+  return fate === "lost"
+    ? [`Writes that were accepted and not applied yet would be lost with ${journal}: not counted.`]
+    : [`Writes that were accepted and not applied yet may be lost with ${journal}, not counted: ${fate.why}.`];
 }
 
 function recoveryTime(facts: StoreFacts, { name, proof }: CopyFacts, nowMs: number): Figure<number> {
@@ -198,7 +206,13 @@ function survivorsOf(state: StoreState, scenario: Scenario, struck: CopyFacts | 
 
 type KnownFate = "survives" | "lost" | { readonly why: string };
 
-function copyFate(copy: CopyFacts, accident: { scenario: Scenario; struck: CopyFacts | undefined; nowMs: number }): KnownFate {
+interface Accident {
+  readonly scenario: Scenario;
+  readonly struck: CopyFacts | undefined;
+  readonly nowMs: number;
+}
+
+function copyFate(copy: Pick<CopyFacts, "domain" | "outlivesProcess" | "lockedUntilMs">, accident: Accident): KnownFate {
   const { scenario, struck, nowMs } = accident;
   const kind = SCENARIO_TAKES[scenario];
   if (kind === undefined || struck === undefined) return "survives";

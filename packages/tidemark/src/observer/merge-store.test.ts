@@ -253,6 +253,12 @@ describe("what is known of a store", () => {
     ).toBeUndefined();
   });
 
+  it("says which journal acknowledges its writes", () => {
+    const acknowledgedBy = { name: "gateway/journal", domain: { machine: "m1" } };
+    expect(merged([reigning()], { acknowledgedBy }).acknowledgedBy).toEqual(acknowledgedBy);
+    expect(merged([reigning()])).not.toHaveProperty("acknowledgedBy");
+  });
+
   it("gives a copy the proof of its last recovery", () => {
     const proof = { atMs: NOW_MS - 5, tookMs: 900 };
     expect(named(merged([reigning()], { proofs: new Map([["pg2", proof]]) }), "pg2").proof).toEqual(proof);

@@ -18,6 +18,8 @@ export interface StoreMerge {
   readonly sinceMs: number;
   readonly views: readonly TargetView[];
   readonly expected: readonly ExpectedCopy[];
+  /** See {@link StoreFacts.acknowledgedBy}. */
+  readonly acknowledgedBy?: StoreFacts["acknowledgedBy"];
   /** The last proof of a recovery from a copy, by the copy's name. */
   readonly proofs?: ReadonlyMap<string, NonNullable<CopyFacts["proof"]>>;
 }
@@ -61,6 +63,7 @@ export function mergeStore(merge: StoreMerge): StoreFacts {
     atMs: Math.max(sinceMs, ...views.map(({ sight }) => sight?.atMs ?? sinceMs)),
     ...storeFigures(merge, primary),
     copies: [...copiesOf(merge, claims)],
+    ...(merge.acknowledgedBy === undefined ? {} : { acknowledgedBy: merge.acknowledgedBy }),
   };
 }
 

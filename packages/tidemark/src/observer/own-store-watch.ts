@@ -13,6 +13,7 @@ import { JournalProbe } from "../probes/journal-probe.ts";
 import { PostgresqlProbe } from "../probes/postgresql-probe.ts";
 import type { KnownCopy } from "../probes/postgresql/node-looks.ts";
 import type { PostgresqlTarget } from "../probes/postgresql/postgresql-target.ts";
+import type { StoreFacts } from "../probes/probe-result.ts";
 import type { Probe, ProbeReading } from "../probes/probe.ts";
 import type { StoreObservation } from "../probes/store-observation.ts";
 import { VaultProbe } from "../probes/vault-probe.ts";
@@ -23,12 +24,14 @@ import type { ProbeWorld } from "./probe-world.ts";
 export interface WatchPart {
   readonly probes: readonly Probe[];
   readonly expected: readonly ExpectedCopy[];
+  readonly acknowledgedBy?: StoreFacts["acknowledgedBy"];
   /** Servers on which the canary may be written, by the name of their copy. */
   readonly servers: ReadonlyMap<string, () => Promise<PostgresqlTarget>>;
 }
 
 /** There is one: its name in the names of its journal, and of the probe of that. */
 const GATEWAY = "gateway";
+const JOURNAL = `${GATEWAY}/journal`;
 
 export interface OwnStore {
   readonly config: Pick<Config, "gateway" | "journal">;
@@ -70,6 +73,7 @@ export function watchOwnStore(own: OwnStore): WatchPart {
     probes: [...nodes, ...vaults, isCopy ? journal : new FiguresOnly(journal)],
     expected: [...expectedCopies(store), ...(isCopy ? [journalCopy(own, journal)] : [])],
     servers,
+    ...(store.acknowledge === "journal" ? { acknowledgedBy: { name: JOURNAL, domain: own.config.journal.domain } } : {}),
   };
 }
 
@@ -145,7 +149,7 @@ function journalProbe({ config, store, observation, token, world }: OwnStore): J
 }
 
 function journalCopy({ config }: OwnStore, { name }: JournalProbe): ExpectedCopy {
-  return { name: `${GATEWAY}/journal`, kind: "journal", domain: config.journal.domain, holds: "wal", toldBy: [name] };
+  return { name: JOURNAL, kind: "journal", domain: config.journal.domain, holds: "wal", toldBy: [name] };
 }
 
 class FiguresOnly implements Probe {

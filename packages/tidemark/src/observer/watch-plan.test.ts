@@ -167,6 +167,13 @@ describe("what is looked at", () => {
     }
     expect(names).toContain("journal gateway");
     expect(names).toContain("canary orders");
+    const { journal, stores } = testConfig();
+    const { orders } = stores;
+    if (orders === undefined) throw new Error("no store");
+    expect(plan?.acknowledgedBy).toEqual({ name: "gateway/journal", domain: journal.domain });
+    const observed = { orders: { copies: [], canary: "write" as const } };
+    const applied = { ...testConfig(), observed, stores: { orders: { ...orders, acknowledge: "applied" as const } } };
+    expect(watchesOf({ config: applied, token, world })[0]?.acknowledgedBy).toBeUndefined();
   });
 
   it("counts the journal as a copy where the configuration says that nothing is written past the gateway, and nowhere else", () => {

@@ -48,6 +48,7 @@ function watchOf(store: string, observed: ObservedConfig, { config, token, world
       ...(canary === undefined ? [] : [{ probe: canary, phase: () => phases.opposite(canary.server) }]),
     ],
     expected: [...(own?.expected ?? []), ...others.flatMap(({ expected }) => expected)],
+    ...(own?.acknowledgedBy === undefined ? {} : { acknowledgedBy: own.acknowledgedBy }),
     ...(proofs === undefined ? {} : { proofs: () => proofs(store) }),
     ...(canary === undefined ? {} : { onFacts: (facts) => canary.follow(facts) }),
   };

@@ -13,6 +13,8 @@ export interface StoreWatch {
   readonly store: string;
   readonly probes: readonly PacedProbe[];
   readonly expected: readonly ExpectedCopy[];
+  /** See {@link StoreFacts.acknowledgedBy}. */
+  readonly acknowledgedBy?: StoreFacts["acknowledgedBy"];
   /** Asked for each time the facts are made: the last proofs of recoveries from its copies, by the copy's name. */
   readonly proofs?: () => ReadonlyMap<string, NonNullable<CopyFacts["proof"]>>;
   /** Told of the facts each time they are made, such as to follow the primary. */
@@ -78,13 +80,14 @@ export class WatchedStore {
   }
 
   #merge(nowMs: number): StoreFacts {
-    const { store, expected, proofs } = this.watch;
+    const { store, expected, acknowledgedBy, proofs } = this.watch;
     return mergeStore({
       store,
       nowMs,
       sinceMs: this.#sinceMs,
       views: [...this.#views.values()],
       expected,
+      ...(acknowledgedBy === undefined ? {} : { acknowledgedBy }),
       ...(proofs === undefined ? {} : { proofs: proofs() }),
     });
   }

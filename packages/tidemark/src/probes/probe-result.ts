@@ -107,6 +107,8 @@ export interface StoreFacts {
   readonly commitRate: Figure<number>;
   readonly systemIdentifier?: SystemIdentifier;
   readonly copies: readonly CopyFacts[];
+  /** Writes to the store are acknowledged once they are in this journal, and applied afterwards: until then it alone has them. */
+  readonly acknowledgedBy?: Pick<CopyFacts, "name" | "domain">;
   /** Acknowledgements were released without the copies that had been asked for, at that time by the observer's clock (trap 16): positions before are not safe by that alone. */
   readonly releasedWithoutCopiesAtMs?: number;
 }
