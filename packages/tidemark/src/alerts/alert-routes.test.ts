@@ -11,6 +11,7 @@ import { roleServer } from "../cluster/role-server.ts";
 import { History } from "../history/history.ts";
 import { BudgetBook } from "../slo/budget-book.ts";
 import { sliceFigure, sliceSeries } from "../slo/slice-history.ts";
+import { JudgementService } from "../observer/judgement-service.ts";
 import { addAlertRoutes } from "./alert-routes.ts";
 import { alertsSchema, budgetsSchema, silencesSchema, transitionsSchema } from "./alert-schemas.ts";
 import { openJudgement, type OpenJudgement } from "./open-judgement.ts";
@@ -241,5 +242,36 @@ describe("the API of judgement", () => {
       "post /v1/copies/forget",
       "post /v1/silences",
     ]);
+  });
+});
+
+describe("judgement whose file is not open", () => {
+  it("answers 503 with the reason to every question and order, and no empty list", async () => {
+    const service = new JudgementService({
+      file: "/nowhere/alerts.sqlite",
+      settings: { services: {} },
+      receivers: [],
+      world: { clock, random: seededRandom(5), logger: silentLogger, audit: { append: async () => undefined } },
+      history,
+      subjects: [],
+    });
+    await using closed = roleServer({ token: new Redacted("secret"), logger: silentLogger, open: new Set() });
+    const parts = { nowMs: () => clock.wallMs(), engine: () => service.engine, runbooks: "docs/runbooks" };
+    addAlertRoutes(closed, { ...parts, budgets: () => ({ atMs: NOW_MS, budgets: [] }) });
+    const silence = { matchers: { service: "orders" }, untilMs: NOW_MS + 60_000, ...nobody };
+    const orders = [
+      ["GET", "/v1/alerts", undefined],
+      ["GET", "/v1/alerts/transitions", undefined],
+      ["GET", "/v1/silences", undefined],
+      ["POST", "/v1/silences", silence],
+    ] as const;
+    for (const [method, url, payload] of orders) {
+      const { statusCode, body } = await closed.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+      expect([url, statusCode]).toEqual([url, 503]);
+      expect(JSON.parse(body)).toMatchObject({
+        code: "TM-ALERT-STORE",
+        detail: expect.stringContaining("judgement is not open") as string,
+      });
+    }
   });
 });
