@@ -167,6 +167,8 @@ describe("what is looked at", () => {
     }
     expect(names).toContain("journal gateway");
     expect(names).toContain("canary orders");
+    for (const { probe, pace } of plan?.probes ?? [])
+      if (probe.name !== "canary orders") expect(pace?.mostBackoffMs, probe.name).toBeLessThanOrEqual(2_000);
     const { journal, stores } = testConfig();
     const { orders } = stores;
     if (orders === undefined) throw new Error("no store");

@@ -12,6 +12,9 @@ import { watchOwnStore } from "./own-store-watch.ts";
 import type { ProbeWorld } from "./probe-world.ts";
 import type { StoreWatch } from "./watched-store.ts";
 
+/** What Tidemark runs itself is on its way back when it is away, as at the start: it is asked again soon. */
+const OWN_PACE = { mostBackoffMs: 2_000 };
+
 export interface WatchPlanOptions {
   readonly config: Pick<Config, "stores" | "observed" | "gateway" | "journal">;
   /** The internal token. */
@@ -43,7 +46,7 @@ function watchOf(store: string, observed: ObservedConfig, { config, token, world
   return {
     store,
     probes: [
-      ...(own?.probes ?? []).map((probe) => ({ probe, ...phases.of(probe) })),
+      ...(own?.probes ?? []).map((probe) => ({ probe, pace: OWN_PACE, ...phases.of(probe) })),
       ...others.map(({ probe, pace }) => ({ probe, pace, ...phases.of(probe) })),
       ...(canary === undefined ? [] : [{ probe: canary, phase: () => phases.opposite(canary.server) }]),
     ],
