@@ -30,8 +30,9 @@ function answer(standby: Partial<CopyFacts>, scenarios: readonly string[] = ["no
 describe("tidemark exposure", () => {
   it("says what would be lost, what is allowed, in which units, from which copy, and whether that is so", () => {
     const lines = describeExposure(answer({ recoveryPoint: behind(7_000) }), wide);
-    expect(lines[2]).toMatch(/^orders +node-loss +5\.00 s +7\.00 s +7 orders +db\/pg2 +above$/);
-    expect(lines.join("\n")).toContain("Right within 10 ms, by canary.");
+    expect(lines[2]).toBe("orders");
+    expect(lines[4]).toMatch(/^node-loss +5\.00 s +7\.00 s +above +7 orders$/);
+    expect(lines.join("\n")).toContain("From db/pg2; right within 10 ms, by canary.");
     expect(isExposureFine(answer({ recoveryPoint: behind(7_000) }))).toBe(false);
     expect(isExposureFine(answer({ recoveryPoint: behind(0) }))).toBe(true);
   });
@@ -39,16 +40,32 @@ describe("tidemark exposure", () => {
   it("shows what is not known as unknown, without any number, and says why and since when", () => {
     const unknown = answer({ recoveryPoint: never });
     const text = describeExposure(unknown, wide).join("\n");
-    expect(text).toMatch(/orders +node-loss +5\.00 s +unknown +unknown orders +unknown/);
+    expect(text).toMatch(/^node-loss +5\.00 s +unknown +unknown +unknown orders$/m);
     expect(text).toContain("Not known since 2027-01-15 07:59:30: no copy of db is known to survive: pg2, it does not answer.");
     expect(isExposureFine(unknown)).toBe(false);
   });
 
   it("says that everything would be lost where that is certain, and judges nothing that nobody demanded", () => {
     const lines = describeExposure(answer({}, ["region-loss"]), wide);
-    expect(lines[2]).toMatch(/^orders +region-loss +none +unknown +unknown orders +not judged$/);
+    expect(lines[4]).toMatch(/^region-loss +none +unknown +not judged +unknown orders$/);
+    expect(lines.join("\n")).toMatch(/Not known.*: no copy of db is known to survive/);
     const lost = describeExposure(answer({ domain: primary().domain }), wide);
-    expect(lost[2]).toMatch(/orders +node-loss +5\.00 s +everything +unknown orders +above/);
+    expect(lost[4]).toMatch(/^node-loss +5\.00 s +everything +above +unknown orders$/);
+  });
+
+  it("does not hide what is judged behind what nobody demanded: one line has the latter, also in 80 columns", () => {
+    const all = ["process-loss", "node-loss", "zone-loss", "region-loss", "bad-write", "account-loss"];
+    const lines = describeExposure(answer({ recoveryPoint: behind(7_000) }, all), { ...wide, columns: 80 }).flatMap((line) =>
+      line.split("\n"),
+    );
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+    expect(lines.slice(2, 5)).toEqual([
+      "orders",
+      expect.stringMatching(/^scenario/) as string,
+      expect.stringMatching(/^node-loss +5/) as string,
+    ]);
+    expect(lines.slice(5, 7).join(" ")).toMatch(/^no objective, not judged: process-loss 7\.00 s, .*region-loss +unknown, .*account-loss /);
+    expect(lines.filter((line) => /region-loss/.test(line))).toHaveLength(1);
   });
 
   it("fits a narrow terminal", () => {
@@ -68,7 +85,7 @@ describe("tidemark exposure", () => {
 describe("the exposure in the status", () => {
   const fine = { observer: { running: true }, judgement: { running: true }, history: { writing: true } };
 
-  it("has a line per service, with what is allowed", () => {
+  it("has a line per scenario, with what is allowed", () => {
     const lines = describeMeasured({ ...answer({ recoveryPoint: behind(7_000) }), ...fine }, NOW_MS, wide);
     expect(lines).toEqual(["exposure", expect.stringMatching(/^orders +node-loss would lose 7\.00 s \(5\.00 s allowed\)$/) as string]);
   });

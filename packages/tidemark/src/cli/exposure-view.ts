@@ -13,22 +13,39 @@ export function describeExposure(answer: Facts, layout: Layout): string[] {
   const exposures = list(answer["exposures"]).map(facts);
   if (exposures.length === 0) return [paint.dim("no service is asked for, or none is configured")];
   const atMs = number(answer["atMs"]);
+  const services = Map.groupBy(exposures, ({ service }) => text(service));
   return [
     paint.dim(wrap(`what would be lost now, as of ${atMs === undefined ? "a time that is unknown" : `${timeOf(atMs)} UTC`}`, columns)),
+    ...[...services].flatMap(([service, own]) => ["", ...describeService(service, own, layout)]),
+  ];
+}
+
+/**
+ * One service: what it is judged by, then why. Scenarios without an objective share one line below, so that they do not hide the
+ * others; where somebody asked for these alone they are shown in full.
+ */
+function describeService(service: string, exposures: readonly Facts[], layout: Layout): string[] {
+  const { columns, paint } = layout;
+  const judged = exposures.filter(({ objective }) => objective !== undefined);
+  const shown = judged.length === 0 ? exposures : judged;
+  const others = judged.length === 0 ? [] : exposures.filter(({ objective }) => objective === undefined);
+  const hasUnits = shown.some(({ business }) => business !== undefined);
+  const cut = others.map((one) => `${text(one["scenario"])} ${exposedCell(one, paint).text}`).join(", ");
+  return [
+    paint.strong(service),
     ...layTable(
       [
-        { title: "service" },
         { title: "scenario" },
         { title: "allowed", right: true },
         { title: "exposure", right: true },
-        { title: "in units" },
-        { title: "from" },
         { title: "judgement" },
+        ...(hasUnits ? [{ title: "in units" }] : []),
       ],
-      exposures.map((exposure) => cellsOf(exposure, layout)),
+      shown.map((exposure) => cellsOf(exposure, { hasUnits, paint })),
       { columns, dim: paint.dim },
     ),
-    ...exposures.flatMap((exposure) => remarksOf(exposure, layout)),
+    ...(others.length === 0 ? [] : [paint.dim(wrap(`no objective, not judged: ${cut}`, columns, "  "))]),
+    ...shown.flatMap((exposure) => remarksOf(exposure, layout)),
   ];
 }
 
@@ -38,15 +55,13 @@ export function isExposureFine(answer: Facts): boolean {
   return Array.isArray(answer["exposures"]) && judged.every(({ judgement }) => judgement === "within" || judgement === "no-objective");
 }
 
-function cellsOf(exposure: Facts, { paint }: Layout): Cell[] {
+function cellsOf(exposure: Facts, { hasUnits, paint }: { hasUnits: boolean; paint: Layout["paint"] }): Cell[] {
   return [
-    { text: text(exposure["service"]), paint: paint.strong },
     { text: text(exposure["scenario"]) },
     { text: objectiveWords(exposure) },
     exposedCell(exposure, paint),
-    { text: businessWords(exposure) },
-    { text: usedWords(exposure) },
     judgementCell(exposure, paint),
+    ...(hasUnits ? [{ text: businessWords(exposure) }] : []),
   ];
 }
 
@@ -57,11 +72,9 @@ function usedWords(exposure: Facts): string {
     .join(", ");
 }
 
-/** How certain the figure is or why there is none, and what it leaves out; of what nobody demanded anything of, nothing. */
+/** From which copy the figure is, how certain it is or why there is none, and what it leaves out. */
 function remarksOf(exposure: Facts, { columns, paint }: Layout): string[] {
-  if (exposure["objective"] === undefined) return [];
-  const figure = facts(exposure["exposureMs"]);
-  const remarks = [certainty(figure), ...list(exposure["notCovered"]).map((sentence) => text(sentence))];
+  const remarks = [certainty(exposure), ...list(exposure["notCovered"]).map((sentence) => text(sentence))];
   return [
     "",
     paint.dim(`${text(exposure["service"])}, ${text(exposure["scenario"])}`),
@@ -69,10 +82,14 @@ function remarksOf(exposure: Facts, { columns, paint }: Layout): string[] {
   ];
 }
 
-function certainty(figure: Facts): string {
+function certainty(exposure: Facts): string {
+  const figure = facts(exposure["exposureMs"]);
   const errorMs = number(figure["errorMs"]);
-  if (msOf(figure) !== undefined)
-    return `Right within ${errorMs === undefined ? UNKNOWN : formatDuration(errorMs)}, by ${text(figure["method"])}.`;
+  if (msOf(figure) !== undefined) {
+    const used = usedWords(exposure);
+    const right = `ight within ${errorMs === undefined ? UNKNOWN : formatDuration(errorMs)}, by ${text(figure["method"])}.`;
+    return used === "" ? `R${right}` : `From ${used}; r${right}`;
+  }
   const since = number(figure["sinceMs"]);
   return `Not known${since === undefined ? "" : ` since ${timeOf(since)}`}: ${text(figure["why"], "no reason was given")}.`;
 }

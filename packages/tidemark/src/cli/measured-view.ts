@@ -1,4 +1,4 @@
-// What would be lost now, in the status: a line or two per service, and what of the measuring does not work.
+// What would be lost now, in the status: a line per scenario of each service, and what of the measuring does not work.
 import { exposedCell, objectiveWords } from "./exposure-words.ts";
 import { facts, HEARD_MS, list, number, text, UNKNOWN, type Facts } from "./status-facts.ts";
 import { field, type Layout } from "./status-field.ts";
@@ -10,12 +10,10 @@ export function describeMeasured(measured: Facts, nowMs: number | undefined, lay
   if (atMs === undefined) return [field("exposure", paint.warn(UNKNOWN), layout)];
   const isOld = nowMs === undefined || Math.abs(nowMs - atMs) > HEARD_MS;
   const services = Map.groupBy(list(measured["exposures"]).map(facts), ({ service }) => text(service));
-  const lines = [...services].map(([service, exposures]) =>
-    field(
-      service,
-      isOld ? paint.warn(`${UNKNOWN}: it was not measured lately`) : exposures.map((one) => words(one, layout)).join("; "),
-      layout,
-    ),
+  const lines = [...services].flatMap(([service, exposures]) =>
+    isOld
+      ? [field(service, paint.warn(`${UNKNOWN}: it was not measured lately`), layout)]
+      : exposures.map((one, index) => field(index === 0 ? service : "", words(one, layout), layout)),
   );
   const troubles = troublesOf(measured).map((trouble) => field("trouble", paint.bad(trouble), layout));
   if (lines.length === 0 && troubles.length === 0) return [];

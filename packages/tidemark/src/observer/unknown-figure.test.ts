@@ -175,7 +175,7 @@ it("is unknown in the facts, the exposure, the history, the metrics, the HTTP AP
   await server.close();
 
   const layout = { columns: 120, paint: makePaint(false) };
-  expect(describeExposure(answer, layout)[2]).toMatch(/^orders +node-loss +5\.00 s +unknown +unknown orders, unknown EUR +unknown$/);
+  expect(describeExposure(answer, layout)[4]).toMatch(/^node-loss +5\.00 s +unknown +unknown +unknown orders, unknown EUR$/);
   const measured = { observer: { running: true }, judgement: { running: true }, history: { writing: true } };
   expect(describeMeasured({ ...answer, ...measured }, clock.wallMs(), layout)[1]).toMatch(
     /^orders +node-loss would lose unknown \(5\.00 s allowed\)$/,
