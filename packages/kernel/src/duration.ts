@@ -11,6 +11,13 @@ export function parseDuration(text: string): number {
   return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
 }
 
+/** A duration that somebody gave, such as an objective, as it was written: `15 m`, `1 h`, `7 d`; else as formatDuration. */
+export function formatGivenDuration(ms: number): string {
+  if (ms < UNIT_MS.m) return formatDuration(ms);
+  const unit = (["d", "h", "m"] as const).find((one) => ms % UNIT_MS[one] === 0);
+  return unit === undefined ? formatDuration(ms) : `${ms / UNIT_MS[unit]} ${unit}`;
+}
+
 /** A duration for people, with two significant parts at most: `0 ms`, `340 ms`, `1.24 s`, `3 m 20 s`, `2 h 5 m`. */
 export function formatDuration(ms: number): string {
   if (ms < 0) return `-${formatDuration(-ms)}`;

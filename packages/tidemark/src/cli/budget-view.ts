@@ -1,5 +1,5 @@
 // Error budgets for people: a table per service and scenario.
-import { formatDuration } from "@tidemark/kernel/duration";
+import { formatDuration, formatGivenDuration } from "@tidemark/kernel/duration";
 import { facts, list, number, text, UNKNOWN, type Facts } from "./status-facts.ts";
 import type { Layout } from "./status-field.ts";
 import { layTable, type Cell } from "./table.ts";
@@ -51,7 +51,7 @@ function headOf(budget: Facts, { columns, paint }: Layout): string[] {
 
 function objectiveOf(budget: Facts): string {
   const rpoMs = number(facts(budget["objective"])["rpoMs"]);
-  const loses = rpoMs === undefined ? "an unknown RPO" : `RPO ${formatDuration(rpoMs)}`;
+  const loses = rpoMs === undefined ? "an unknown RPO" : `RPO ${formatGivenDuration(rpoMs)}`;
   return `${loses} in ${share(number(budget["target"]), 4)} of seconds`;
 }
 

@@ -1,6 +1,6 @@
 import { relative } from "node:path";
 import { Command } from "commander";
-import { formatDuration } from "@tidemark/kernel/duration";
+import { formatGivenDuration } from "@tidemark/kernel/duration";
 import type { Config } from "../config/config.ts";
 import { ConfigError, PROBLEMS_SHOWN } from "../config/config-problem.ts";
 import { CONFIG_SCHEMA_FILE } from "../config/config-schema.ts";
@@ -72,7 +72,7 @@ function describeConfig(config: Config, { paint, columns }: Terminal): string[] 
     lines.push(`  service ${paint.strong(name)}, ${service.tier}`);
     for (const [scenario, objective] of Object.entries(service.objectives)) {
       lines.push(
-        `    ${wrap(`${scenario}: may lose ${objective.rpoMs === 0 ? "nothing" : formatDuration(objective.rpoMs)}, back within ${formatDuration(objective.rtoMs)}`, columns - 4, "      ")}`,
+        `    ${wrap(`${scenario}: may lose ${objective.rpoMs === 0 ? "nothing" : formatGivenDuration(objective.rpoMs)}, back within ${formatGivenDuration(objective.rtoMs)}`, columns - 4, "      ")}`,
       );
     }
   }

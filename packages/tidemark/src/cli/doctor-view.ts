@@ -1,5 +1,5 @@
 // A survey's report for people, readable in 60 columns: the form of a check's report, for a whole configuration.
-import { formatDuration } from "@tidemark/kernel/duration";
+import { formatDuration, formatGivenDuration } from "@tidemark/kernel/duration";
 import { sayBytes } from "../check/seen-words.ts";
 import type { DoctorCopy, DoctorFinding, DoctorReport, DoctorServer, ServiceExposure } from "../doctor/doctor-report.ts";
 import { FAILURE_DOMAIN_KINDS } from "../objectives/failure-domain.ts";
@@ -101,7 +101,7 @@ function exposures(list: readonly ServiceExposure[], { paint, columns }: View): 
 
 function judged({ objective, judgement }: ServiceExposure): string {
   if (objective === null) return "no objective";
-  const allowed = objective.rpoMs === 0 ? "nothing" : formatDuration(objective.rpoMs);
+  const allowed = objective.rpoMs === 0 ? "nothing" : formatGivenDuration(objective.rpoMs);
   if (judgement === "unknown") return `allowed is ${allowed}, whether it is met is not known`;
   return judgement === "within" ? `within the objective (${allowed})` : `above the objective (${allowed})`;
 }

@@ -1,5 +1,5 @@
 // An exposure in words, for the status and for `tidemark exposure`. What is not known is said to be unknown, with the reason, and has no number.
-import { formatDuration } from "@tidemark/kernel/duration";
+import { formatDuration, formatGivenDuration } from "@tidemark/kernel/duration";
 import { facts, list, number, text, UNKNOWN, type Facts } from "./status-facts.ts";
 import type { Cell } from "./table.ts";
 import type { Paint } from "./terminal.ts";
@@ -21,7 +21,7 @@ export function exposedCell(exposure: Facts, paint: Paint): Cell {
 
 export function objectiveWords(exposure: Facts): string {
   const { rpoMs } = facts(exposure["objective"]);
-  return exposure["objective"] === undefined ? "none" : typeof rpoMs === "number" ? formatDuration(rpoMs) : UNKNOWN;
+  return exposure["objective"] === undefined ? "none" : typeof rpoMs === "number" ? formatGivenDuration(rpoMs) : UNKNOWN;
 }
 
 /** In the service's own unit; empty where it has none. */

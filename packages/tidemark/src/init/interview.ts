@@ -1,5 +1,5 @@
 // The questions of `tidemark init`. Each has a usual answer, so that Enter goes on; an answer that cannot be is asked for again.
-import { formatDuration, parseDuration } from "@tidemark/kernel/duration";
+import { formatGivenDuration, parseDuration } from "@tidemark/kernel/duration";
 import type { BusinessConfig } from "../config/observed-config.ts";
 import type { ServiceConfig } from "../config/config.ts";
 import { parseAddress, type ListenAddress } from "../config/listen-address.ts";
@@ -91,7 +91,7 @@ function nameFrom(text: string | undefined, otherwise: string): string {
 async function askTier(questioner: Questioner): Promise<ServiceConfig["tier"]> {
   const lines = TIERS.map((tier) => {
     const usual = tierObjective(tier, "node-loss");
-    return `  ${tier.padEnd(10)} may lose ${usual === undefined || usual.rpoMs === 0 ? "nothing" : formatDuration(usual.rpoMs)}, back within ${formatDuration(usual?.rtoMs ?? 0)}`;
+    return `  ${tier.padEnd(10)} may lose ${usual === undefined || usual.rpoMs === 0 ? "nothing" : formatGivenDuration(usual.rpoMs)}, back within ${formatGivenDuration(usual?.rtoMs ?? 0)}`;
   });
   const answer = await questioner.ask({
     about: `How much depends on it? The tier brings the usual objectives:\n${lines.join("\n")}`,

@@ -1,4 +1,4 @@
-import { formatDuration } from "@tidemark/kernel/duration";
+import { formatDuration, formatGivenDuration } from "@tidemark/kernel/duration";
 import type { DoctorRule } from "../doctor-rule.ts";
 
 /** More would be lost now than may be. */
@@ -10,7 +10,7 @@ export const exposureAboveObjective: DoctorRule = {
   judge({ exposure }) {
     return exposure.exposures.flatMap(({ service, scenario, objective, judgement, exposureMs, lost, notCovered }) => {
       if (judgement !== "above" || objective === undefined) return [];
-      const allowed = objective.rpoMs === 0 ? "nothing" : formatDuration(objective.rpoMs);
+      const allowed = objective.rpoMs === 0 ? "nothing" : formatGivenDuration(objective.rpoMs);
       return [
         {
           subject: `${service} ${scenario}`,
