@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seededRandom } from "@tidemark/kernel/random";
@@ -19,17 +21,53 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function run(args: readonly string[], columns = 80): Promise<{ code: number; out: string; err: string }> {
+async function run(args: readonly string[], columns = 80, interactive = false): Promise<{ code: number; out: string; err: string }> {
   const [out, err]: [string[], string[]] = [[], []];
   const terminal: Terminal = {
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
     paint: makePaint(false),
     columns,
-    interactive: false,
+    interactive,
   };
   const code = await runCommandLine(args, terminal);
   return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+describe("an error", () => {
+  it("tells whoever starts a role by hand what is wrong in the file, and where, without a stack", async () => {
+    const file = join(folder, "tidemark.yaml");
+    await writeFile(file, "version: 1\nname: shop\nservices:\n  shop: { tier: hihg, stores: [shop] }\nstores: {}\n");
+    const { code, out, err } = await run(["control", "--config", file], 80, true);
+    expect(code).toBe(78);
+    expect(out).toBe("");
+    expect(err).toContain("tidemark.yaml:4:17");
+    expect(err).toContain('did you mean "high"?');
+    expect(err).not.toMatch(/^ +at /m);
+  });
+
+  it("is said once: a cause that it names already is not repeated below", async () => {
+    const file = join(folder, "tidemark.yaml");
+    const example = await readFile(new URL("../../examples/orders.yaml", import.meta.url), "utf8");
+    await writeFile(
+      file,
+      example.replace("listen: 127.0.0.1:7401", `listen: 127.0.0.1:${await closedPort()}`).replace(/^ +setup: .*\n/m, ""),
+    );
+    const { err } = await run(["exposure", "--config", file]);
+    expect(err).toContain("TM-PLATFORM-CONTROL-AWAY");
+    expect(err.replaceAll(/\s+/g, " ").match(/ECONNREFUSED/g)).toHaveLength(1);
+    expect(err).not.toContain("because:");
+  });
+});
+
+/** A port that nobody listens on. */
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 /** Every command that does something, as `audit verify`. */

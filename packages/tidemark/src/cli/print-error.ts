@@ -51,11 +51,14 @@ function exitCodeOf(error: unknown): number {
   return error.retry === "later" ? EXIT.temporary : EXIT.failed;
 }
 
+/** What is behind an error; not what was said already, and not that `fetch failed` where its own cause says why. */
 function causesOf(error: Error): string[] {
   const causes: string[] = [];
   let cause = error.cause;
   while (cause instanceof Error && causes.length < CAUSES_SHOWN) {
-    causes.push(cause.message.split("\n")[0] ?? "");
+    const words = cause.message.split("\n")[0] ?? "";
+    const isEmpty = words === "" || (words === "fetch failed" && cause.cause instanceof Error);
+    if (!isEmpty && ![error.message, ...causes].some((said) => said.includes(words))) causes.push(words);
     cause = cause.cause;
   }
   return causes;

@@ -5,7 +5,7 @@ import { didYouMean } from "../config/did-you-mean.ts";
 import { makeArchiveKeys } from "../platform/archive-keys.ts";
 import { keepHeapSmall } from "../platform/heap-growth.ts";
 import type { CommandContext } from "./command-line.ts";
-import { findPlace, withPlace, type PlaceOptions } from "./place.ts";
+import { findPlace, loadPlace, withPlace, type PlaceOptions } from "./place.ts";
 
 const ROLE_HELP = `
 Its log goes to standard output, as JSON lines; TIDEMARK_LOG_LEVEL sets the level.
@@ -94,6 +94,8 @@ async function runRole(
   run: Parameters<(typeof import("../platform/role-runtime.ts"))["runRoleProcess"]>[1],
 ): Promise<void> {
   const place = await findPlace(options);
+  // A person who mistyped something reads it as of every command; programs get it in the log, as JSON.
+  if (context.terminal.interactive) await loadPlace(place);
   const { runRoleProcess } = await import("../platform/role-runtime.ts");
   const code = await runRoleProcess(
     { role, configFile: place.configFile, ...(place.stateDir === undefined ? {} : { stateDir: place.stateDir }) },

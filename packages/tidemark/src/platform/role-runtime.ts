@@ -55,7 +55,11 @@ export async function runRoleProcess(options: RoleOptions, run: (context: RoleCo
       random: systemRandom,
       signal: stop.signal,
       hurry: hurry.signal,
-      onReady: (facts) => tell({ type: "ready", ...addressOf(facts) }),
+      onReady: (facts) => {
+        // Whoever starts a role by hand sees that it works, and where.
+        logger.info(addressOf(facts), "ready");
+        tell({ type: "ready", ...addressOf(facts) });
+      },
       onChild: (name, pid) => tell({ type: "child", name, pid }),
     });
     logger.info({}, "stopped");
@@ -76,7 +80,9 @@ function roleExitCode(error: unknown): number {
 function explain(error: unknown, logger: Logger): number {
   const code = roleExitCode(error);
   if (error instanceof TidemarkError) {
-    logger.error({ code: error.code, err: error, hint: error.hint }, error.message);
+    // What is wrong in a file has places, and no stack that would help anybody.
+    const more = error instanceof ConfigError ? { problems: error.problems } : { err: error };
+    logger.error({ code: error.code, ...more, hint: error.hint }, error.message);
     tell({ type: "failed", code: error.code, message: error.message, hint: error.hint });
   } else {
     // A bug, or a fault that nobody gave a code to: the stack is in the log, and starting again may help.
