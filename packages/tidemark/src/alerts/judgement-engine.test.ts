@@ -7,6 +7,7 @@ import { seededRandom } from "@tidemark/kernel/random";
 import { ManualClock } from "@tidemark/kernel/testing/manual-clock";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AuditRecord } from "../audit/audit-entry.ts";
+import { unknown } from "../probes/probe-result.ts";
 import { AlertFile } from "./alert-file.ts";
 import { JudgementEngine } from "./judgement-engine.ts";
 import type { JudgementSettings } from "./judgement-settings.ts";
@@ -290,5 +291,41 @@ describe("a copy that was taken away on purpose", () => {
     engine.observe(atMs + 200_000, with_());
     expect(engine.alerts()).toEqual([]);
     expect(audited[0]).toMatchObject({ action: "forget-copy", subject: "orders-db/pg2" });
+  });
+
+  it("is known by its alert too, where nobody ever knew how far it was", async () => {
+    const engine = open();
+    const atMs = clock.wallMs();
+    const copies = [
+      copyOfTest({ name: "pg1", kind: "primary" }),
+      copyOfTest({ name: "pg2", recoveryPoint: unknown("it never answered", atMs) }),
+    ];
+    engine.observe(atMs, { exposures: [], stores: [storeOfTest({ copies })], vaults: [] });
+    expect(await engine.forgetCopy({ store: "orders-db", copy: "pg2" }, { who: "user:ada", why: "sold" })).toBe(true);
+    expect(await engine.forgetCopy({ store: "orders-db", copy: "pg2" }, { who: "user:ada", why: "sold" })).toBe(false);
+  });
+});
+
+describe("a server that was not looked at yet", () => {
+  it("is no longer missed as a copy once it turns out to be the primary", () => {
+    const engine = open();
+    const atMs = clock.wallMs();
+    const seen = (kind: "standby" | "primary"): Observation => ({
+      exposures: [],
+      stores: [
+        storeOfTest({
+          copies: [
+            copyOfTest({ name: "pg1", kind, recoveryPoint: unknown("it was not looked at yet", atMs) }),
+            copyOfTest({ name: "pg2" }),
+          ],
+        }),
+      ],
+      vaults: [],
+    });
+    const missed = (): unknown[] => engine.alerts().flatMap(({ rule, subject }) => (rule === "copy-lost" ? [subject.copy] : []));
+    engine.observe(atMs, seen("standby"));
+    expect(missed()).toEqual(["pg1"]);
+    engine.observe(atMs + 1_000, seen("primary"));
+    expect(missed()).toEqual([]);
   });
 });

@@ -189,7 +189,7 @@ export class JudgementEngine {
     this.#silences = this.#silences.map((one) => (one.id === id ? ended : one));
   }
 
-  /** A copy was taken away on purpose: its alert ends, and it is not missed any more. Answers whether it was known. */
+  /** A copy was taken away on purpose: its alert ends, and it is not missed any more. Answers whether it was known: seen, or the subject of an alert. */
   async forgetCopy(of: { store: string; copy: string }, by: { who: string; why: string }): Promise<boolean> {
     await this.#world.audit.append({ who: by.who, action: "forget-copy", subject: `${of.store}/${of.copy}`, reason: by.why, facts: {} });
     const known = this.#judge.forgetCopy(of.store, of.copy);
@@ -199,7 +199,7 @@ export class JudgementEngine {
       .filter(({ alert }) => alert.rule === "copy-lost" && alert.subject.store === of.store && alert.subject.copy === of.copy)
       .map((active) => this.#end(active, "gone"));
     this.#apply(changes, nowMs);
-    return known;
+    return known || changes.length > 0;
   }
 
   /** For metrics. */

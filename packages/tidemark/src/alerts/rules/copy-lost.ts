@@ -45,6 +45,8 @@ export const copyLost: StoreRule = {
           },
         });
     }
+    // A server that turned out to be the primary, after a start or a failover, is no copy that is lost.
+    for (const { kind, name } of facts.copies) if (kind === "primary") verdicts.push({ subject: { copy: name }, verdict: CLEAR });
     return verdicts;
   },
 };
