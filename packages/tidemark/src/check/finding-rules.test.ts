@@ -114,6 +114,12 @@ describe("the rules of findings", () => {
     expect(`${finding?.evidence.join()}${finding?.fix.join()}`).not.toMatch(/undefined|NaN|null/);
   });
 
+  it("archive-command-hollow does not say of a command that always fails that it throws WAL away", () => {
+    const words = (command: string): string => findingsOf(unlike(settings({ archive_command: command })))[0]?.evidence.join() ?? "";
+    expect(words("true")).toContain("it says done and has copied nothing");
+    expect(words("/bin/false")).toContain("always fails: WAL is kept, and archived nowhere");
+  });
+
   const VAULT = { ...STANDBY, pid: 101, name: "vault", address: "10.0.0.3", receiverOnly: true };
   const quorum = (needed: number): ServerSurvey =>
     unlike({

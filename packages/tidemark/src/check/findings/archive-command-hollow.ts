@@ -13,11 +13,15 @@ export const archiveCommandHollow: FindingRule = {
     if (mode === undefined || mode === "off" || command === undefined || command.includes("%p")) return undefined;
     if ((settingOf(survey, "archive_library") ?? "") !== "") return undefined;
     const empty = command === "" || command === "(disabled)";
+    // Of a command that fails each time the archiver tells; nothing is thrown away then.
+    const fails = /^(\/(usr\/)?bin\/)?false$/.test(command.trim());
     return {
       evidence: [
         empty
           ? "archive_command is empty: WAL is kept, and archived nowhere"
-          : `archive_command (${command}) does not name %p: it says done and has copied nothing`,
+          : fails
+            ? `archive_command (${command}) always fails: WAL is kept, and archived nowhere`
+            : `archive_command (${command}) does not name %p: it says done and has copied nothing`,
       ],
       fix: [
         "set archive_command to one that copies %p durably and fails when it cannot, such as tidemark wal push %p",
