@@ -134,7 +134,7 @@ async function run(terminal: Terminal, server: string | undefined, options: Init
   if (writes) refuseExisting(file, options.force === true);
   const asks = options.yes !== true && options.json !== true;
   if (asks && !(terminal.interactive && process.stdin.isTTY))
-    throw new TidemarkError("TM-INIT-NO-TERMINAL", "ask for a first configuration");
+    throw new TidemarkError("TM-INIT-NO-TERMINAL", "a first configuration cannot be asked for: there is no terminal");
   if (!asks) return finish(terminal, await draft(terminal, server, { ...options, file }), options);
   using questioner = new LineQuestioner(terminal, { input: process.stdin, output: process.stdout });
   return finish(terminal, await draft(terminal, server, { ...options, file, questioner }), options);

@@ -178,7 +178,8 @@ const ARCHIVING: Readonly<Record<FoundStore["archiving"]["archiving"], string>> 
     "archive_command hands WAL to pgBackRest and does not name the stanza; with it a copy is: backups: { pgbackrest: { stanza: … } }",
   barman: "archive_command hands WAL to Barman and does not name the server; with it a copy is: backups: { barman: { server: … } }",
   tidemark: "archive_command hands WAL to Tidemark.",
-  other: "WAL is archived by something that is not known here; what it writes can be looked at as `objects` or by a `command`.",
+  other:
+    "WAL is archived by something that is not known here; what it writes can be looked at as `objects` or by a `command`. Until then nothing here goes back to before a bad write, and that is judged so.",
 };
 
 function remarkLines({ remarks, superuser }: FoundStore): string[] {
