@@ -145,11 +145,19 @@ describe("tidemark alerts", () => {
 });
 
 describe("tidemark silence", () => {
+  it("says when no alert is under it: a mistyped name silences nothing", async () => {
+    observe(5_000);
+    const added = await run(["silence", "add", "service=ordres", "--for", "2h", "--why", "moving the database"]);
+    expect(added.code).toBe(0);
+    expect(added.out).toContain("no alert that is pending or fires is under it now: is each name right?");
+  });
+
   it("adds one with who and why, lists it, and ends it; alerts under it want nobody", async () => {
     observe(5_000);
     const added = await run(["silence", "add", "service=orders", "scenario=node-loss", "--for", "2h", "--why", "moving the database"]);
     expect(added.code).toBe(0);
     expect(added.out).toContain("about service=orders scenario=node-loss");
+    expect(added.out).toContain("1 alert under it");
     const [silence] = judgement.engine.silences();
     expect(silence).toMatchObject({ endsAtMs: NOW_MS + 7_200_000, who: me, why: "moving the database" });
     const listed = await run(["silence", "list"]);

@@ -6,7 +6,8 @@ import type { CommandContext } from "./command-line.ts";
 import { askControl, whoAsks } from "./control-call.ts";
 import { durationOption } from "./down-command.ts";
 import { withPlace, type PlaceOptions } from "./place.ts";
-import type { Terminal } from "./terminal.ts";
+import { facts, list, type Facts } from "./status-facts.ts";
+import { wrap, type Terminal } from "./terminal.ts";
 
 interface AddOptions extends PlaceOptions {
   readonly for: number;
@@ -100,8 +101,19 @@ async function add(terminal: Terminal, matchers: Readonly<Record<string, string>
     body: { matchers, forMs: Math.round(forMs), who: whoAsks(who), why },
   });
   if (json === true) terminal.out(JSON.stringify(silence, null, 2));
-  else for (const line of describeSilence(silence, undefined, terminal)) terminal.out(line);
+  else {
+    for (const line of describeSilence(silence, undefined, terminal)) terminal.out(line);
+    terminal.out(await underIt(silence, terminal, place));
+  }
   return EXIT.ok;
+}
+
+/** How many alerts are under a silence now: one of a mistyped name is under none, and somebody is woken all the same. */
+async function underIt(silence: Facts, { columns, paint }: Terminal, place: PlaceOptions): Promise<string> {
+  const alerts = list((await askControl(place, { path: "/v1/alerts" }))["alerts"]).map(facts);
+  const count = alerts.filter(({ silencedBy }) => silencedBy !== undefined && silencedBy === silence["id"]).length;
+  if (count > 0) return `  ${paint.dim("now")}   ${count} ${count === 1 ? "alert" : "alerts"} under it`;
+  return paint.warn(wrap("  no alert that is pending or fires is under it now: is each name right?", columns, "  "));
 }
 
 /** For commander: `name=value`, one after the other. */
