@@ -89,7 +89,10 @@ function copiesOf(survey: ServerSurvey): CopyFound[] {
 }
 
 function archiveOf(survey: ServerSurvey): CopyFound[] {
-  if (!survey.archiver.known || (settingOf(survey, "archive_mode") ?? "off") === "off") return [];
+  const mode = settingOf(survey, "archive_mode") ?? "off";
+  if (!survey.archiver.known || mode === "off") return [];
+  // While it follows, a standby archives with `always` alone: that it archived nothing says nothing of its primary's archive.
+  if (survey.server.inRecovery && mode !== "always") return [];
   const { archived, lastArchivedAgoMs, missingBytes } = survey.archiver.value;
   const lag: Lag =
     lastArchivedAgoMs === null

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { failsAt, findingsOf } from "./check-report.ts";
+import { failsAt, findingsOf, reportOf } from "./check-report.ts";
 import type { Severity } from "./finding.ts";
 import { FINDING_RULES } from "./finding-rules.ts";
 import type { ServerSurvey } from "./server-survey.ts";
@@ -118,6 +118,15 @@ describe("the rules of findings", () => {
     const words = (command: string): string => findingsOf(unlike(settings({ archive_command: command })))[0]?.evidence.join() ?? "";
     expect(words("true")).toContain("it says done and has copied nothing");
     expect(words("/bin/false")).toContain("always fails: WAL is kept, and archived nowhere");
+  });
+
+  it("count an archive of a standby only where it archives itself: what its primary archives is not seen there", () => {
+    const archives = (mode: string): unknown[] =>
+      reportOf({ ...HEALTHY, server: { ...HEALTHY.server, inRecovery: true }, ...settings({ archive_mode: mode }) }).copies.filter(
+        ({ kind }) => kind === "archive",
+      );
+    expect(archives("on")).toEqual([]);
+    expect(archives("always")).toHaveLength(1);
   });
 
   const VAULT = { ...STANDBY, pid: 101, name: "vault", address: "10.0.0.3", receiverOnly: true };
