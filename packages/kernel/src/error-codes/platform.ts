@@ -36,7 +36,7 @@ export const platformErrors = {
     meaning: "Control does not answer, or does not know what it was asked for.",
     normal: false,
     retry: "later",
-    hint: "`tidemark status` says whether it runs; --config names the configuration with its address. A control of an older version does not know every command.",
+    hint: "`tidemark up` or `tidemark control` starts it, `tidemark status` says whether it runs, --config names the configuration with its address. A control of an older version does not know every command.",
   },
   "TM-PLATFORM-NOT-DOWN": {
     meaning: "The roles did not all end in the time that was given.",

@@ -37,7 +37,7 @@ export interface ControlRoleOptions {
   readonly random: Random;
   readonly signal: AbortSignal;
   /** Called once control answers requests. */
-  readonly onReady?: () => void;
+  readonly onReady?: (address: { readonly host: string; readonly port: number }) => void;
 }
 
 /** How long votes are waited for before the incumbent is tried again (R8), milliseconds. */
@@ -175,7 +175,7 @@ export async function runControlRole(options: ControlRoleOptions): Promise<void>
   });
   await server.listen({ host: config.control.host, port: config.control.port });
   try {
-    options.onReady?.();
+    options.onReady?.({ host: config.control.host, port: config.control.port });
     await Promise.all([...[...coordinators.values()].map((coordinator) => coordinator.run(signal)), measurement.run(signal)]);
     broken.signal.throwIfAborted();
   } finally {
