@@ -24,7 +24,7 @@ export const USAGE = `Usage: npm run bench -- [options]
   --rounds <n>      rounds over everything; a figure is the median over them (default 3)
   --only <names>    only these contenders, separated by commas: raw, insert, http, sdk, ndjson, applied, rabbitmq, redis
   --failover        also: acknowledgements and RTO through 10 runs of kill-primary
-  --memory          also: the gateway's memory over a million writes
+  --memory          also: the gateway's memory over a million writes, and over another while the databases are away
   --no-table        leaves out the table, for --failover or --memory alone
   --dir <folder>    a folder on the disk to measure (default /var/tmp)
   --json <file>     writes all figures of all runs there

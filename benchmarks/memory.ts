@@ -16,8 +16,23 @@ export interface MemoryResult {
   readonly judgements: readonly Judgement[];
 }
 
-/** Writes a million orders through the SDK with the applier draining, and watches the gateway's resident memory. */
+type Samples = MemoryResult["samples"];
+
+/** Watches the gateway's resident memory while a million orders are written through the SDK, with the applier draining, and with every database away. */
 export async function measureMemory(stack: BenchStack, say: (line: string) => void): Promise<MemoryResult> {
+  const samples = await writeAMillion(stack, 2 ** 45);
+  const draining = judgeMemory(samples);
+  say(`memory: ${draining.measured}`);
+  await stack.drained(0);
+  await stack.takeDatabasesAway();
+  const alone = await writeAMillion(stack, 2 ** 46);
+  const away = { ...judgeMemory(alone), target: "… and over another million while every database is away" };
+  say(`memory, databases away: ${away.measured}`);
+  return { samples, judgements: [draining, away] };
+}
+
+/** Writes through the SDK; what the gateway held meanwhile, by how many writes there were then. */
+async function writeAMillion(stack: BenchStack, firstOrder: number): Promise<Samples> {
   const samples: { writes: number; bytes: number }[] = [];
   const startAt = Number((await stack.gatewayFacts()).journal.durable);
   const sample = async (): Promise<void> => {
@@ -31,7 +46,7 @@ export async function measureMemory(stack: BenchStack, say: (line: string) => vo
     warmupMs: 0,
     measureMs: MOST_TIME_MS,
     mostWrites: WRITES,
-    firstOrder: 2 ** 45,
+    firstOrder,
   }).finally(() => (running = false));
   while (running) {
     await sample();
@@ -39,9 +54,7 @@ export async function measureMemory(stack: BenchStack, say: (line: string) => vo
   }
   await load;
   await sample();
-  const judgement = judgeMemory(samples);
-  say(`memory: ${judgement.measured}`);
-  return { samples, judgements: [judgement] };
+  return samples;
 }
 
 /** Compares the medians of the first and of the last tenth of the judged samples. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client } from "pg";
@@ -28,6 +28,8 @@ export class BenchStack {
   readonly #folder: string;
   readonly #ports: BenchPorts;
   readonly #process: PeerProcess;
+  /** Processes that are stopped. */
+  readonly #held: number[] = [];
 
   private constructor(parts: { folder: string; ports: BenchPorts; token: string }) {
     this.#folder = parts.folder;
@@ -173,7 +175,20 @@ export class BenchStack {
     while (((await this.recordsBehind()) ?? Infinity) > NEARLY_APPLIED_RECORDS) await inTime(startMs);
   }
 
+  /** Ends every database server and holds whoever would start it again, until the stack is closed. */
+  async takeDatabasesAway(): Promise<void> {
+    const run = JSON.parse(readFileSync(join(this.#folder, ".tidemark", "run.json"), "utf8")) as { roles: { kind: string; pid: number }[] };
+    for (const { kind, pid } of run.roles) if (kind === "agent") this.#held.push(pid);
+    for (const pid of this.#held) process.kill(pid, "SIGSTOP");
+    const data = join(this.#folder, ".tidemark", "data");
+    for (const node of readdirSync(data)) {
+      const pidFile = join(data, node, "postmaster.pid");
+      if (existsSync(pidFile)) process.kill(Number(readFileSync(pidFile, "utf8").split("\n")[0]), "SIGQUIT");
+    }
+  }
+
   async close(): Promise<void> {
+    for (const pid of this.#held.splice(0)) process.kill(pid, "SIGCONT");
     await this.#process.stop(30_000);
   }
 }
