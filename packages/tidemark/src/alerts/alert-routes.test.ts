@@ -213,7 +213,7 @@ describe("error budgets over HTTP", () => {
     expect(budgets[0]?.sinceMs).toBe(NOW_MS);
     expect(budgets[0]?.windows.map(({ days }) => days)).toEqual([7, 28, 30, 90]);
     for (const { counts } of budgets[0]?.windows ?? [])
-      expect(counts).toEqual({ goodSeconds: 14, badSeconds: 3, unknownSeconds: 3, totalSeconds: 20, errorSeconds: 0 });
+      expect(counts).toEqual({ goodSeconds: 14, badSeconds: 3, unknownSeconds: 3, unseenSeconds: 0, totalSeconds: 20, errorSeconds: 0 });
   });
 
   it("have no number where nothing was measured", async () => {

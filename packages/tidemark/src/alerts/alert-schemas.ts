@@ -57,7 +57,14 @@ const SILENCE = object({ id: TEXT, matchers: MATCHERS, startsAtMs: TIME, endsAtM
 const WHO = { ...TEXT, description: "Who asks, for the audit log: `user:<name>` or `token:<name>`." };
 const WHY = { ...TEXT, description: "The reason, for the audit log." };
 
-const COUNTS = object({ goodSeconds: NUMBER, badSeconds: NUMBER, unknownSeconds: NUMBER, totalSeconds: NUMBER, errorSeconds: NUMBER });
+const COUNTS = object({
+  goodSeconds: NUMBER,
+  badSeconds: NUMBER,
+  unknownSeconds: NUMBER,
+  unseenSeconds: NUMBER,
+  totalSeconds: NUMBER,
+  errorSeconds: NUMBER,
+});
 
 const RECOVERIES = object(
   { events: COUNT, good: COUNT, lostTooMuch: COUNT, tookTooLong: COUNT, unknown: COUNT },

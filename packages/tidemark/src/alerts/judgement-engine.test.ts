@@ -119,7 +119,10 @@ describe("judgement", () => {
     expect(engine.alerts().map(({ rule }) => rule)).toContain("exposure-above-objective");
     const { ended } = engine.observe(atMs + 5 * MINUTE_MS, nothing);
     expect(ended.map(({ rule }) => rule)).toEqual(["exposure-above-objective"]);
-    expect(engine.transitions(1)[0]).toMatchObject({ kind: "resolved", ended: "gone" });
+    const [over, begun] = engine.transitions(2);
+    expect(over).toMatchObject({ kind: "resolved", ended: "gone" });
+    // Whoever hears that it is over does not take what was said last for now.
+    expect(over?.summary).toBe(`over after 5 m 0 s; it was: ${begun?.summary}`);
   });
 
   it("names each transition once for all receivers, and never again, also after a restart", () => {

@@ -2,6 +2,7 @@
 // (rules, lifecycles), then writes all changes of one observation in one transaction, then tells the courier. Called from one
 // place, one observation at a time; an observation costs no I/O while nothing changes.
 import type { Clock } from "@tidemark/kernel/clock";
+import { formatDuration } from "@tidemark/kernel/duration";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import type { Logger } from "@tidemark/kernel/logger";
 import type { Random } from "@tidemark/kernel/random";
@@ -323,7 +324,7 @@ export class JudgementEngine {
     if (kind === "ended") {
       const { alert } = active;
       const transition = this.#file.addTransition(
-        { ...notificationOf(alert, "resolved"), endsAtMs: nowMs, ended: ended ?? "clear" },
+        { ...notificationOf(alert, "resolved"), summary: overSummary(alert, nowMs), endsAtMs: nowMs, ended: ended ?? "clear" },
         nowMs,
       );
       this.#file.removeAlert(alert.fingerprint);
@@ -349,6 +350,11 @@ export class JudgementEngine {
   #silenceOf(alert: Alert, nowMs: number): Silence | undefined {
     return this.#silences.length === 0 ? undefined : this.#silences.find((silence) => silences(silence, alert, nowMs));
   }
+}
+
+/** What was said last was so then: whoever hears that it is over must not take it for now. */
+function overSummary({ summary, startsAtMs, sinceMs }: KeptAlert, nowMs: number): string {
+  return `over after ${formatDuration(Math.max(0, nowMs - (startsAtMs ?? sinceMs)))}; it was: ${summary}`;
 }
 
 function notificationOf(alert: KeptAlert, kind: Notification["kind"]): Omit<Notification, "id"> {

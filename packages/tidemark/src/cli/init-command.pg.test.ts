@@ -101,7 +101,10 @@ describe("tidemark init", () => {
     expect(text).toContain("# It was looked at as a superuser;");
     expect(text).not.toContain("TODO");
     // Nobody agreed to it, so that the password is nowhere.
-    expect(await readdir(folder)).toEqual(["tidemark.yaml"]);
+    expect(await readdir(folder)).toEqual(["tidemark.schema.json", "tidemark.yaml"]);
+    expect(first.out).toContain("wrote tidemark.schema.json");
+    const schema = JSON.parse(await readFile(join(folder, "tidemark.schema.json"), "utf8")) as { $id?: string; type?: string };
+    expect(schema.type).toBe("object");
     expect(first.out).toContain("Put the password into the file");
     expect((await tidemark("config", "validate")).code).toBe(0);
   });
@@ -217,7 +220,7 @@ describe("tidemark init", () => {
     expect(alone.err).toContain("TM-INIT-NO-TERMINAL");
     expect((await tidemark("init", "--yes", "--force", primaryUrl())).code).toBe(0);
     expect(await readFile(join(folder, "tidemark.yaml"), "utf8")).toContain("version: 1");
-    expect(await readdir(folder)).toEqual(["tidemark.yaml"]);
+    expect(await readdir(folder)).toEqual(["tidemark.schema.json", "tidemark.yaml"]);
   });
 
   it("writes nothing when the server is away, the login is wrong, or what was given contradicts itself", async () => {

@@ -1,15 +1,17 @@
-import { dirname, isAbsolute, relative, resolve } from "node:path";
+import { readFile } from "node:fs/promises";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "@tidemark/kernel/errors";
 import { systemClock } from "@tidemark/kernel/platform/system-clock";
 import type { Redacted } from "@tidemark/kernel/redacted";
 import { readTarget } from "../check/connection-target.ts";
 import { ConfigError } from "../config/config-problem.ts";
+import { CONFIG_SCHEMA_FILE } from "../config/config-schema.ts";
 import { parseAddress, type ListenAddress } from "../config/listen-address.ts";
 import { checkConfig } from "../config/load-config.ts";
 import type { BusinessConfig } from "../config/observed-config.ts";
 import type { ServiceConfig } from "../config/config.ts";
-import { managedConfig, observedConfig, type FirstAnswers } from "../init/first-config.ts";
+import { managedConfig, observedConfig, SCHEMA_NAME, type FirstAnswers } from "../init/first-config.ts";
 import { findStore, type FoundStore } from "../init/found-store.ts";
 import {
   amountFault,
@@ -22,7 +24,7 @@ import {
   usualAnswers,
   type GivenAnswers,
 } from "../init/interview.ts";
-import { refuseExisting, writeConfig, writePassword } from "../init/write-first.ts";
+import { refuseExisting, writeConfig, writePassword, writeSchema } from "../init/write-first.ts";
 import { EXIT } from "../platform/exit-codes.ts";
 import type { CommandContext } from "./command-line.ts";
 import { printError } from "./print-error.ts";
@@ -195,9 +197,18 @@ async function finish(terminal: Terminal, { file, yaml, found, password }: Draft
   let passwordWritten = false;
   if (writes && password !== undefined) passwordWritten = await writePassword(password.file, password.secret);
   if (writes) await writeConfig(file, yaml, options.force === true);
+  const schema = join(dirname(file), SCHEMA_NAME);
+  const schemaWritten = writes && (await writeSchema(schema, await readFile(CONFIG_SCHEMA_FILE, "utf8")));
   if (options.json === true) {
     const copies = found?.servers.map(({ name }) => name) ?? [];
-    const written = { file, written: writes, ...(passwordWritten ? { passwordFile: password?.file } : {}), copies, yaml };
+    const written = {
+      file,
+      written: writes,
+      ...(passwordWritten ? { passwordFile: password?.file } : {}),
+      ...(schemaWritten ? { schemaFile: schema } : {}),
+      copies,
+      yaml,
+    };
     terminal.out(JSON.stringify({ formatVersion: 1, ...written }, null, 2));
     return EXIT.ok;
   }
@@ -207,6 +218,7 @@ async function finish(terminal: Terminal, { file, yaml, found, password }: Draft
   }
   const { out, paint, columns } = terminal;
   out(`${paint.good("✓")} wrote ${shownFrom(process.cwd(), file)}`);
+  if (schemaWritten) out(`${paint.good("✓")} wrote ${shownFrom(process.cwd(), schema)}, for your editor`);
   if (password !== undefined) {
     const place = shownFrom(process.cwd(), password.file);
     out(

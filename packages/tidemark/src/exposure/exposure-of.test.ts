@@ -76,9 +76,11 @@ describe("exposure to the loss of a failure domain", () => {
   it("does not count a copy whose domain nobody named, and says so", () => {
     const somewhere = copy({ name: "pg2", domain: { machine: "m2" } });
     const found = exposed("zone-loss", [store([primary(), somewhere])], { objectives: { "zone-loss": { rpoMs: 1, rtoMs: 1 } } });
-    expect(found).toMatchObject({ exposureMs: { known: false }, judgement: "unknown" });
+    const why = expect.stringContaining("pg2, whether it shares the zone of pg1 is not known") as string;
+    expect(found).toMatchObject({ exposureMs: { known: false, why }, judgement: "unknown" });
     expect(found.lost).toBeUndefined();
-    expect(found.notCovered.join()).toContain("db/pg2 is not counted: whether it shares the zone of pg1 is not known");
+    // Said once.
+    expect(found.notCovered.join()).not.toContain("whether it shares");
   });
 
   it("has no figure and is above the objective where no other copy exists", () => {
@@ -170,6 +172,31 @@ describe("exposure to a bad write", () => {
 
   it("is not helped by WAL alone", () => {
     expect(exposed("bad-write", [store([primary(), pg2, vault])]).lost).toEqual(["db"]);
+  });
+
+  it("is unknown with WAL that somebody else archives: there may well be a base backup that nobody told of", () => {
+    const { pointInTime: _none, ...said } = vault;
+    const archive = { ...said, name: "archive", kind: "archive" as const, basesUnknown: true };
+    for (const scenario of ["bad-write", "node-loss"] as const) {
+      const found = exposed(scenario, [store([primary(), archive])]);
+      expect(found.lost).toBeUndefined();
+      expect(found.exposureMs).toMatchObject({
+        known: false,
+        why: "no copy of db is known to survive: archive, no base backup that its WAL could be put on is known",
+      });
+    }
+    expect(exposed("node-loss", [store([primary(), { ...archive, domain: primary().domain }])]).lost).toEqual(["db"]);
+    // What is told of counts as ever.
+    expect(exposed("node-loss", [store([primary(), pg2, archive])]).uses).toMatchObject([{ copy: "pg2" }]);
+    expect(exposed("bad-write", [store([primary(), backup, archive])]).uses).toMatchObject([{ copy: "base" }]);
+  });
+
+  it("names the copy that a remark is about", () => {
+    const remarked = { ...backup, remarks: ["it is not connected to the primary", "A sentence of its own."] };
+    expect(exposed("bad-write", [store([primary(), remarked])]).notCovered.slice(-2)).toEqual([
+      "db/base: it is not connected to the primary.",
+      "A sentence of its own.",
+    ]);
   });
 
   it("is unknown when the copy that could go back is not seen", () => {

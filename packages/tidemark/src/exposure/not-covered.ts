@@ -53,7 +53,7 @@ export function usedSentences(
     sentences.push(`A bad write before ${iso(copy.pointInTime.fromMs)} cannot be undone with ${name} any more.`);
   if (scenario === "account-loss" && copy.lockedUntilMs !== undefined && Number.isFinite(copy.lockedUntilMs))
     sentences.push(`${name} can be deleted from ${iso(copy.lockedUntilMs)} on.`);
-  return [...sentences, ...copy.remarks];
+  return [...sentences, ...copy.remarks.map((remark) => (/^\p{Ll}/u.test(remark) ? `${name}: ${remark}.` : remark))];
 }
 
 function names(store: StoreFacts, copies: readonly CopyFacts[]): string {

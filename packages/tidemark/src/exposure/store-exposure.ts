@@ -129,7 +129,8 @@ function afterAccident(state: StoreState, scenario: Scenario, struck: CopyFacts 
   const notCovered = [
     ...scenarioSentences(facts, { scenario, nowMs }),
     ...unappliedSentences(facts, { scenario, struck, nowMs }),
-    ...uncounted.map(({ copy, why }) => `${facts.store}/${copy.name} is not counted: ${why}.`),
+    // Where nothing is known for it, that is why, and is said there.
+    ...(best === undefined ? [] : uncounted.map(({ copy, why }) => `${facts.store}/${copy.name} is not counted: ${why}.`)),
   ];
   if (best === undefined) {
     const lost = uncounted.length === 0;
@@ -172,24 +173,29 @@ function recoveryTime(facts: StoreFacts, { name, proof }: CopyFacts, nowMs: numb
   return known(proof.tookMs, { atMs: proof.atMs, method: "reported", errorMs: 0 });
 }
 
+const NO_BASE_KNOWN = "no base backup that its WAL could be put on is known";
+
 function survivorsOf(state: StoreState, scenario: Scenario, struck: CopyFacts | undefined): Survivors {
   const { facts, nowMs } = state;
   const whole: Candidate[] = [];
   const logs: CopyState[] = [];
   const uncounted: Uncounted[] = [];
+  const elsewhere: Uncounted[] = [];
   for (const newest of state.newest) {
     const { copy } = newest;
     const here = scenario === "bad-write" ? state.pointInTime.get(copy) : newest;
-    if (here === undefined) continue;
+    if (here === undefined && copy.basesUnknown !== true) continue;
     const fate = copyFate(copy, { scenario, struck, nowMs });
     if (fate === "lost") continue;
+    if (copy.basesUnknown === true) elsewhere.push({ copy, why: NO_BASE_KNOWN, sinceMs: nowMs });
+    if (here === undefined) continue;
     if (fate !== "survives") uncounted.push({ copy, why: fate.why, sinceMs: nowMs });
     else if (!here.exposureMs.known) uncounted.push({ copy, why: here.exposureMs.why, sinceMs: here.exposureMs.sinceMs });
     else if (copy.holds === "wal") logs.push(here);
     else whole.push({ ...here, proven: LIVE.has(copy.kind) || copy.proof !== undefined });
   }
-  // WAL without anything that it could be put on is nothing, whatever is known of it.
-  if (whole.length === 0 && uncounted.every(({ copy }) => copy.holds === "wal")) return { candidates: [], uncounted: [] };
+  // WAL without anything that it could be put on is nothing, whatever is known of it; unless there may be something that nobody told of.
+  if (whole.length === 0 && uncounted.every(({ copy }) => copy.holds === "wal")) return { candidates: [], uncounted: elsewhere };
   const candidates = [...whole];
   for (const log of logs) {
     const onto = bestOf(whole.filter((base) => reaches(log, base, { store: facts, nowMs })));

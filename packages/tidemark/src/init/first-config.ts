@@ -23,7 +23,9 @@ export interface FirstAnswers {
   readonly passwordFile?: string;
 }
 
-const SCHEMA_LINE = "# yaml-language-server: $schema=./tidemark.schema.json";
+/** Written beside the configuration. */
+export const SCHEMA_NAME = "tidemark.schema.json";
+const SCHEMA_LINE = `# yaml-language-server: $schema=./${SCHEMA_NAME}`;
 
 /** For a store that somebody else runs. */
 export function observedConfig(answers: FirstAnswers, found: FoundStore): string {

@@ -16,10 +16,19 @@ export async function writeConfig(file: string, text: string, force: boolean): P
   await writeWhole(file, text, { mode: 0o644, replace: force });
 }
 
+/** The schema for editors, beside the configuration, which names it. False: there is one already, and it stays. Rejects with TM-INIT-WRITE. */
+export function writeSchema(file: string, text: string): Promise<boolean> {
+  return writeNew(file, text, 0o644);
+}
+
 /** Mode 0600, in a folder of mode 0700 where it is made. False: one is there already, and stays. Rejects with TM-INIT-WRITE. */
 export async function writePassword(file: string, password: Redacted<string>): Promise<boolean> {
+  return writeNew(file, `${password.reveal()}\n`, 0o600);
+}
+
+async function writeNew(file: string, text: string, mode: number): Promise<boolean> {
   try {
-    await writeWhole(file, `${password.reveal()}\n`, { mode: 0o600, replace: false });
+    await writeWhole(file, text, { mode, replace: false });
     return true;
   } catch (error) {
     if (error instanceof TidemarkError && error.code === "TM-INIT-EXISTS") return false;

@@ -52,6 +52,7 @@ export function mergeCopy(merge: CopyMerge): CopyFacts {
     kind,
     domain: expected?.domain ?? first.copy.domain,
     ...(holds === undefined ? {} : { holds }),
+    ...(claims.some(({ copy }) => copy.basesUnknown === true) ? { basesUnknown: true } : {}),
     ...(claims.some(({ copy }) => copy.outlivesProcess === true) ? { outlivesProcess: true } : {}),
     ...(freshForMs === undefined ? {} : { freshForMs }),
     recoveryPoint,

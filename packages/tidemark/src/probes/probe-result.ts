@@ -67,6 +67,8 @@ export interface CopyFacts {
   readonly domain: FailureDomain;
   /** `wal`: only what changed, so that a whole copy is needed to put it on (a vault, a journal). Default `whole`. */
   readonly holds?: "whole" | "wal";
+  /** Of one that holds `wal`: somebody else keeps it, and may well keep whole copies for it that nobody told of. Default false. */
+  readonly basesUnknown?: boolean;
   /** What it holds is on a disk that the end of its process does not touch, and it starts from it again. Default false. */
   readonly outlivesProcess?: boolean;
   /** Figures of this copy that are older are unknown, milliseconds: some periods of the probe that they come from. Default 10 s. */

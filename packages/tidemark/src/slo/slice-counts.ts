@@ -17,6 +17,8 @@ export interface SliceCounts {
   readonly badSeconds: number;
   /** Looked at in vain, or not looked at. */
   readonly unknownSeconds: number;
+  /** Of the unknown ones those in which nobody looked: the observer was away. */
+  readonly unseenSeconds: number;
   /** Good, bad and unknown: the part of the window in which the objective was in force. */
   readonly totalSeconds: number;
   /**
@@ -42,6 +44,7 @@ export function countSlices(buckets: Iterable<SliceBucket>, window: SliceWindow)
   const totalSeconds = Math.max(0, window.toMs - fromMs) / 1_000;
   let good = 0;
   let bad = 0;
+  let inVain = 0;
   let errorSeconds = 0;
   for (const bucket of buckets) {
     const width = bucket.durationMs / 1_000;
@@ -54,6 +57,7 @@ export function countSlices(buckets: Iterable<SliceBucket>, window: SliceWindow)
     const share = within / width;
     good += bucket.goodSeconds * share;
     bad += bucket.badSeconds * share;
+    inVain += bucket.unknownSeconds * share;
     if (share < 1)
       errorSeconds += Math.max(proportionError(bucket.goodSeconds, width, within), proportionError(bucket.badSeconds, width, within));
   }
@@ -62,6 +66,7 @@ export function countSlices(buckets: Iterable<SliceBucket>, window: SliceWindow)
     goodSeconds: good,
     badSeconds: bad,
     unknownSeconds: Math.max(0, totalSeconds - good - bad),
+    unseenSeconds: Math.max(0, totalSeconds - good - bad - inVain),
     totalSeconds,
     errorSeconds,
   };

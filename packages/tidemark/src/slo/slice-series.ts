@@ -1,5 +1,5 @@
 // The newest three days of one service and scenario, in memory, for burn rates that are judged every second. One byte per minute
-// and quality (8.6 KB), with running sums per window, so that a count costs the same whatever the window. It says what
+// and quality (13 KB), with running sums per window, so that a count costs the same whatever the window. It says what
 // countSlices() says of the same seconds in buckets of a minute; the tests hold both together.
 import { BURN_RATE_RULES } from "./burn-rate.ts";
 import type { SliceBucket, SliceCounts } from "./slice-counts.ts";
@@ -21,12 +21,48 @@ const WINDOW_MINUTES: readonly number[] = [
   ...new Set(BURN_RATE_RULES.flatMap(({ longMs, shortMs }) => [longMs / MINUTE_MS, shortMs / MINUTE_MS])),
 ];
 
-export class SliceSeries {
-  readonly #good = new Uint8Array(KEPT_MINUTES);
-  readonly #bad = new Uint8Array(KEPT_MINUTES);
+/** Seconds of one quality. */
+class Tally {
+  readonly #minutes = new Uint8Array(KEPT_MINUTES);
   /** Per window: seconds in its whole minutes, without the running one and the oldest. */
-  readonly #goodSums = new Int32Array(WINDOW_MINUTES.length);
-  readonly #badSums = new Int32Array(WINDOW_MINUTES.length);
+  readonly #sums = new Int32Array(WINDOW_MINUTES.length);
+
+  add(minute: number, seconds: number): void {
+    this.#minutes[minute % KEPT_MINUTES] = this.of(minute) + seconds;
+  }
+
+  of(minute: number): number {
+    return this.#minutes[minute % KEPT_MINUTES] ?? 0;
+  }
+
+  /** In a window that ends with the running minute; of its oldest minute a share. */
+  within(index: number, at: { readonly minute: number; readonly share: number }): number {
+    return (this.#sums[index] ?? 0) + this.of(at.minute) + this.of(at.minute - (WINDOW_MINUTES[index] ?? 0)) * at.share;
+  }
+
+  /** The minute before `running` is over. */
+  roll(running: number): void {
+    for (const [index, minutes] of WINDOW_MINUTES.entries())
+      this.#sums[index] = (this.#sums[index] ?? 0) + this.of(running - 1) - this.of(running - minutes);
+    this.#minutes[running % KEPT_MINUTES] = 0;
+  }
+
+  sumAnew(running: number): void {
+    for (const [index, minutes] of WINDOW_MINUTES.entries()) {
+      let sum = 0;
+      for (let minute = running - minutes + 1; minute < running; minute++) sum += this.of(minute);
+      this.#sums[index] = sum;
+    }
+  }
+
+  clear(): void {
+    this.#minutes.fill(0);
+    this.#sums.fill(0);
+  }
+}
+
+export class SliceSeries {
+  readonly #tallies: Readonly<Record<SliceQuality, Tally>> = { good: new Tally(), bad: new Tally(), unknown: new Tally() };
   #sinceMs: number;
   #minute: number;
   #second: number;
@@ -73,12 +109,12 @@ export class SliceSeries {
       if (bucket.durationMs > MINUTE_MS || bucket.startMs + bucket.durationMs > this.#sinceMs) continue;
       const minute = Math.floor(bucket.startMs / MINUTE_MS);
       if (minute <= this.#minute - KEPT_MINUTES || minute > this.#minute) continue;
-      const slot = minute % KEPT_MINUTES;
-      this.#good[slot] = (this.#good[slot] ?? 0) + bucket.goodSeconds;
-      this.#bad[slot] = (this.#bad[slot] ?? 0) + bucket.badSeconds;
+      this.#tallies.good.add(minute, bucket.goodSeconds);
+      this.#tallies.bad.add(minute, bucket.badSeconds);
+      this.#tallies.unknown.add(minute, bucket.unknownSeconds);
     }
     this.#sinceMs = Math.min(this.#sinceMs, Math.floor(sinceMs / 1_000) * 1_000);
-    this.#sumAnew();
+    for (const tally of this.#all()) tally.sumAnew(this.#minute);
   }
 
   /** The counts of the last `windowMs`, one of the windows of the burn-rate table, up to the second of `nowMs` inclusive. */
@@ -90,18 +126,17 @@ export class SliceSeries {
     this.#rollTo(Math.floor(second / 60));
     // The second of now is in the window as a whole; so much of the oldest minute is.
     const share = 1 - ((second % 60) + 1) / 60;
-    const oldest = (this.#minute - minutes) % KEPT_MINUTES;
-    const running = this.#minute % KEPT_MINUTES;
-    const oldGood = this.#good[oldest] ?? 0;
-    const oldBad = this.#bad[oldest] ?? 0;
-    const goodSeconds = (this.#goodSums[index] ?? 0) + (this.#good[running] ?? 0) + oldGood * share;
-    const badSeconds = (this.#badSums[index] ?? 0) + (this.#bad[running] ?? 0) + oldBad * share;
+    const at = { minute: this.#minute, share };
+    const goodSeconds = this.#tallies.good.within(index, at);
+    const badSeconds = this.#tallies.bad.within(index, at);
+    const inVain = this.#tallies.unknown.within(index, at);
     const toMs = (second + 1) * 1_000;
     const totalSeconds = Math.max(0, toMs - Math.max(toMs - windowMs, this.#sinceMs)) / 1_000;
     return {
       goodSeconds,
       badSeconds,
       unknownSeconds: Math.max(0, totalSeconds - goodSeconds - badSeconds),
+      unseenSeconds: Math.max(0, totalSeconds - goodSeconds - badSeconds - inVain),
       totalSeconds,
       errorSeconds: share === 0 ? 0 : 60 * Math.min(share, 1 - share),
     };
@@ -114,51 +149,27 @@ export class SliceSeries {
   }
 
   #add(quality: SliceQuality, by: 1 | -1): void {
-    const slot = this.#minute % KEPT_MINUTES;
-    if (quality === "good") this.#good[slot] = (this.#good[slot] ?? 0) + by;
-    if (quality === "bad") this.#bad[slot] = (this.#bad[slot] ?? 0) + by;
+    this.#tallies[quality].add(this.#minute, by);
+  }
+
+  #all(): readonly Tally[] {
+    return Object.values(this.#tallies);
   }
 
   #rollTo(minute: number): void {
     if (minute - this.#minute > KEPT_MINUTES) {
-      this.#good.fill(0);
-      this.#bad.fill(0);
+      for (const tally of this.#all()) tally.clear();
       this.#minute = minute;
-      this.#sumAnew();
       return;
     }
     while (this.#minute < minute) {
-      const finished = this.#minute % KEPT_MINUTES;
       this.#minute++;
-      for (const [index, minutes] of WINDOW_MINUTES.entries()) {
-        const left = (this.#minute - minutes) % KEPT_MINUTES;
-        this.#goodSums[index] = (this.#goodSums[index] ?? 0) + (this.#good[finished] ?? 0) - (this.#good[left] ?? 0);
-        this.#badSums[index] = (this.#badSums[index] ?? 0) + (this.#bad[finished] ?? 0) - (this.#bad[left] ?? 0);
-      }
-      const running = this.#minute % KEPT_MINUTES;
-      this.#good[running] = 0;
-      this.#bad[running] = 0;
-    }
-  }
-
-  #sumAnew(): void {
-    for (const [index, minutes] of WINDOW_MINUTES.entries()) {
-      let good = 0;
-      let bad = 0;
-      for (let minute = this.#minute - minutes + 1; minute < this.#minute; minute++) {
-        good += this.#good[minute % KEPT_MINUTES] ?? 0;
-        bad += this.#bad[minute % KEPT_MINUTES] ?? 0;
-      }
-      this.#goodSums[index] = good;
-      this.#badSums[index] = bad;
+      for (const tally of this.#all()) tally.roll(this.#minute);
     }
   }
 
   #beginAnew(second: number): void {
-    this.#good.fill(0);
-    this.#bad.fill(0);
-    this.#goodSums.fill(0);
-    this.#badSums.fill(0);
+    for (const tally of this.#all()) tally.clear();
     this.#sinceMs = second * 1_000;
     this.#second = second - 1;
     this.#minute = Math.floor(second / 60);

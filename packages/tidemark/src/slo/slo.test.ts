@@ -71,7 +71,12 @@ describe("counting slices", () => {
           expect(Math.abs(counts.badSeconds - naive.bad)).toBeLessThanOrEqual(counts.errorSeconds + 1e-6);
           expect(counts.totalSeconds).toBe(naive.good + naive.bad + naive.unknown);
           expect(counts.goodSeconds + counts.badSeconds + counts.unknownSeconds).toBeCloseTo(counts.totalSeconds, 6);
-          if (width === 1) expect(counts.errorSeconds).toBe(0);
+          if (width === 1) {
+            expect(counts.errorSeconds).toBe(0);
+            let unseen = 0;
+            for (let second = Math.max(from, since); second < from + length; second++) if (all[second] === undefined) unseen++;
+            expect(counts.unseenSeconds).toBeCloseTo(unseen, 6);
+          }
         },
       ),
     );
@@ -79,7 +84,7 @@ describe("counting slices", () => {
 
   it("counts what nobody looked at as unknown, and nothing from before the objective", () => {
     const counts = countSlices([], { fromMs: 0, toMs: 100_000, sinceMs: 40_000 });
-    expect(counts).toEqual({ goodSeconds: 0, badSeconds: 0, unknownSeconds: 60, totalSeconds: 60, errorSeconds: 0 });
+    expect(counts).toEqual({ goodSeconds: 0, badSeconds: 0, unknownSeconds: 60, unseenSeconds: 60, totalSeconds: 60, errorSeconds: 0 });
   });
 
   it("refuses buckets that overlap: a second would count twice", () => {
@@ -167,26 +172,26 @@ describe("the series of the newest three days", () => {
       fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), fc.nat(100_000), (steps, start) => {
         const begin = 1_000_000 + start;
         const series = new SliceSeries(begin * 1_000);
-        const minutes = new Map<number, { good: number; bad: number }>();
+        const minutes = new Map<number, { good: number; bad: number; unknown: number }>();
         let second = begin;
         for (const [of, length, gap] of steps) {
           for (let index = 0; index < length; index++, second++) {
             series.record(second * 1_000 + (index % 900), of);
             const minute = Math.floor(second / 60);
-            const entry = minutes.get(minute) ?? { good: 0, bad: 0 };
-            if (of !== "unknown") entry[of]++;
+            const entry = minutes.get(minute) ?? { good: 0, bad: 0, unknown: 0 };
+            entry[of]++;
             minutes.set(minute, entry);
           }
           second += gap;
         }
         const nowMs = (second - 1) * 1_000;
-        const buckets = [...minutes].map(([minute, { good, bad }]) => ({
+        const buckets = [...minutes].map(([minute, { good, bad, unknown }]) => ({
           startMs: minute * 60_000,
           // The running minute is as long as it has lasted.
           durationMs: Math.min(60_000, second * 1_000 - minute * 60_000),
           goodSeconds: good,
           badSeconds: bad,
-          unknownSeconds: 0,
+          unknownSeconds: unknown,
         }));
         for (const windowMs of windows) {
           const got = series.counts(windowMs, nowMs);
@@ -195,6 +200,8 @@ describe("the series of the newest three days", () => {
           const whole = countSlices(buckets, { fromMs: toMs - windowMs, toMs, sinceMs: 0 });
           expect(got.goodSeconds).toBeCloseTo(whole.goodSeconds, 6);
           expect(got.badSeconds).toBeCloseTo(whole.badSeconds, 6);
+          // In both: what was looked at in vain. The whole window's beginning is not cut at the series' one, so that unseen ones differ there.
+          expect(got.unknownSeconds - got.unseenSeconds).toBeCloseTo(whole.unknownSeconds - whole.unseenSeconds, 6);
           expect(got.totalSeconds).toBe(Math.min(windowMs / 1_000, second - begin));
         }
       }),
@@ -209,7 +216,9 @@ describe("the series of the newest three days", () => {
     series.record(6_000, "bad");
     expect(series.counts(300_000, 6_000)).toMatchObject({ goodSeconds: 5, badSeconds: 2 });
     series.record(20_000, "good");
-    expect(series.counts(300_000, 20_000)).toMatchObject({ goodSeconds: 6, badSeconds: 2, unknownSeconds: 13 });
+    expect(series.counts(300_000, 20_000)).toMatchObject({ goodSeconds: 6, badSeconds: 2, unknownSeconds: 13, unseenSeconds: 13 });
+    series.record(21_000, "unknown");
+    expect(series.counts(300_000, 21_000)).toMatchObject({ unknownSeconds: 14, unseenSeconds: 13 });
   });
 
   it("takes the worse of two looks in one second", () => {
@@ -233,6 +242,7 @@ describe("the series of the newest three days", () => {
       goodSeconds: 601,
       badSeconds: 600,
       unknownSeconds: 200,
+      unseenSeconds: 200,
       totalSeconds: 1_401,
     });
     expect(series.sinceMs).toBe(600_000);

@@ -29,6 +29,9 @@ function judgeRow(row: BurnRateRule, input: ScenarioInput): Verdict {
   // After a start without history the short window is not full: what it lacks may have been bad, so it ends nothing.
   const notHolding = input.firing && short.totalSeconds < row.shortMs / 1_000 ? UNKNOWN : CLEAR;
   if (shortRate <= row.factor) return notHolding;
+  // Nothing burns now because nobody looked a while ago: after the observer was away its seconds are spent, and are no reason to begin.
+  const seen = { ...short, unknownSeconds: short.unknownSeconds - short.unseenSeconds };
+  if (!input.firing && (burnRate(seen, { windowMs: row.shortMs, target }) ?? 0) <= row.factor) return CLEAR;
   const long = input.counts(row.longMs);
   const longRate = burnRate(long, { windowMs: row.longMs, target });
   if (longRate === undefined || longRate <= row.factor) return notHolding;

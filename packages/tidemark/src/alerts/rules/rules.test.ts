@@ -172,6 +172,22 @@ describe("rules about a service and a scenario", () => {
     expect(judgeScenario(name, { exposureMs: 1 }, { series: series(2_000, 0) }).kind).toBe("clear");
   });
 
+  it("burn rates do not begin because nobody looked for a while, and begin with what is seen after it", () => {
+    const away = (seen: "good" | "bad" | "unknown"): SliceSeries => {
+      const made = new SliceSeries(NOW_MS - 3_600_000);
+      for (let atMs = NOW_MS - 3_600_000; atMs < NOW_MS - 1_260_000; atMs += 1_000) made.record(atMs, "good");
+      // Twenty minutes in which the observer was away, then a minute of looks.
+      for (let atMs = NOW_MS - 60_000; atMs <= NOW_MS; atMs += 1_000) made.record(atMs, seen);
+      return made;
+    };
+    expect(away("good").counts(3_600_000, NOW_MS).unseenSeconds).toBeGreaterThan(1_190);
+    expect(judgeScenario("burn-rate-1h", { exposureMs: 1 }, { series: away("good") }).kind).toBe("clear");
+    expect(judgeScenario("burn-rate-1h", { exposureMs: 1 }, { series: away("bad") }).kind).toBe("holds");
+    expect(judgeScenario("burn-rate-1h", { exposureMs: 1 }, { series: away("unknown") }).kind).toBe("holds");
+    // One that fires goes on: whether it ended meanwhile nobody knows.
+    expect(judgeScenario("burn-rate-1h", { exposureMs: 1 }, { series: away("good"), firing: true }).kind).toBe("holds");
+  });
+
   it("burn rates end nothing after a start without history", () => {
     const young = new SliceSeries(NOW_MS - 10_000);
     young.record(NOW_MS, "good");

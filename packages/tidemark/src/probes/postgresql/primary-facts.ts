@@ -206,6 +206,7 @@ function archiveCopy(look: PrimaryLook): CopyFacts | undefined {
     kind: expected?.kind ?? ("archive" as const),
     domain: expected?.domain ?? {},
     holds: "wal" as const,
+    basesUnknown: true,
     outlivesProcess: true,
     synchronous: known(false, { atMs, method: "reported" as const, errorMs: 0 }),
     remarks: [
