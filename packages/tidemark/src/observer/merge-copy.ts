@@ -38,7 +38,7 @@ export function mergeCopy(merge: CopyMerge): CopyFacts {
   const claims = byAuthority(merge);
   const [first] = claims;
   if (first === undefined) throw new Error("a copy that nobody tells of");
-  const chosen = claims.find((claim) => isWaitedFor(claim, nowMs)) ?? newest(claims, (copy) => copy.recoveryPoint);
+  const chosen = claims.find((claim) => isWaitedFor(claim, nowMs)) ?? newestLook(claims, nowMs);
   const recoveryPoint = reaching(settled(chosen, { figure: (copy) => copy.recoveryPoint, nowMs }), claims);
   const of = <T>(figure: (copy: CopyFacts) => Figure<T>): Figure<T> => settled(ofSame(claims, chosen, figure), { figure, nowMs });
   const range = rangeOf(claims, recoveryPoint);
@@ -107,6 +107,20 @@ function isWaitedFor({ copy: { recoveryPoint }, view }: CopyClaim, nowMs: number
 
 function heardMs({ view }: CopyClaim): number {
   return view.sight?.atMs ?? 0;
+}
+
+/**
+ * The claim of who looked last. That a copy lacks nothing is dated to when its primary was seen last, and so it would always seem to be older than what
+ * that very look said of the copy, though the copy was looked at after it.
+ */
+function newestLook(claims: readonly CopyClaim[], nowMs: number): CopyClaim {
+  const lookedMs = ({ copy: { recoveryPoint, freshForMs = FRESH_FOR_MS }, view }: CopyClaim): number => {
+    if (!recoveryPoint.known) return Number.NEGATIVE_INFINITY;
+    const { atMs, method, value } = recoveryPoint;
+    const isDatedBack = value.complete && method === "position-history" && Math.abs(nowMs - atMs) <= freshForMs;
+    return isDatedBack ? Math.max(atMs, view.sight?.atMs ?? atMs) : atMs;
+  };
+  return claims.reduce((last, claim) => (lookedMs(claim) > lookedMs(last) ? claim : last));
 }
 
 /** The claim with the newest known figure; where none is known, of who knows the copy best. */

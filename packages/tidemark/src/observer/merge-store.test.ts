@@ -96,7 +96,9 @@ describe("what is known of a store", () => {
 
   it("takes the newest look at an asynchronous copy, whoever looked", () => {
     const said = (target: string, agoMs: number, complete: boolean): TargetView =>
-      view(target, [copy({ name: "pg2", synchronous: measured(false), recoveryPoint: ago({ commitMs: NOW_MS - 900, complete }, agoMs) })]);
+      view(target, [copy({ name: "pg2", synchronous: measured(false), recoveryPoint: ago({ commitMs: NOW_MS - 900, complete }, agoMs) })], {
+        atMs: NOW_MS - agoMs,
+      });
     expect(named(merged([said("postgresql pg1", 900, true), said("postgresql pg2", 100, false)]), "pg2").recoveryPoint).toMatchObject({
       value: { complete: false },
     });
@@ -114,12 +116,39 @@ describe("what is known of a store", () => {
       });
     const primaryWord = view("postgresql pg1", [at("0/200", 1, { agoMs: 100, complete: false, commitMs: NOW_MS - 1_100 })]);
     const ownWord = (lsn: string, timeline = 1, commitMs = NOW_MS - 520): TargetView =>
-      view("postgresql pg2", [at(lsn, timeline, { agoMs: 500, complete: true, commitMs })]);
+      view("postgresql pg2", [at(lsn, timeline, { agoMs: 500, complete: true, commitMs })], { atMs: NOW_MS - 500 });
     const pointOf = (own: TargetView) => named(merged([primaryWord, own]), "pg2").recoveryPoint;
     expect(pointOf(ownWord("0/200"))).toMatchObject({ atMs: NOW_MS - 100, value: { complete: false, commitMs: NOW_MS - 520 } });
     // It went back, is on another timeline, or of a time that had not come.
     for (const own of [ownWord("0/201"), ownWord("0/200", 2), ownWord("0/200", 1, NOW_MS)])
       expect(pointOf(own)).toMatchObject({ value: { complete: false, commitMs: NOW_MS - 1_100 } });
+  });
+
+  it("takes the word of a copy that was looked at after its primary, though what it says is dated to that look", () => {
+    const primarys = view(
+      "postgresql pg1",
+      [
+        copy({
+          name: "pg2",
+          recoveryPoint: ago({ commitMs: NOW_MS - 1_200, complete: false, lsn: "0/100", timeline: 1 as Timeline }, 676),
+        }),
+      ],
+      { atMs: NOW_MS - 676 },
+    );
+    const own = (agoMs: number): TargetView =>
+      view(
+        "postgresql pg2",
+        [
+          copy({
+            name: "pg2",
+            recoveryPoint: ago({ commitMs: NOW_MS - 250, complete: true, lsn: "0/200", timeline: 1 as Timeline }, agoMs),
+          }),
+        ],
+        { atMs: NOW_MS - 223 },
+      );
+    expect(named(merged([primarys, own(679)]), "pg2").recoveryPoint).toMatchObject({ value: { complete: true }, atMs: NOW_MS - 679 });
+    // Of a primary that was seen too long ago it says nothing.
+    expect(named(merged([primarys, own(11_000)]), "pg2").recoveryPoint).toMatchObject({ value: { complete: false } });
   });
 
   it("counts WAL that is on its way to a copy which acknowledgements wait for as no loss, while its primary answers", () => {
