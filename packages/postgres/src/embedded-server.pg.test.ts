@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { chmod, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -32,6 +33,19 @@ async function openSession(server: TestServer): Promise<{ backend: number; close
   const sql = postgres({ ...server.connection, max: 1, onnotice: () => undefined });
   const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
   return { backend: row?.pid ?? 0, close: () => sql.end({ timeout: 0 }) };
+}
+
+/** Whether the kernel lists the children of a process. */
+const hasChildren = existsSync(`/proc/${process.pid}/task/${process.pid}/children`);
+
+/** Looks without awaiting anything. */
+function isAtWork(pid: number): boolean {
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return !/^[ZX]/.test(line.slice(line.lastIndexOf(")") + 2));
+  } catch {
+    return false;
+  }
 }
 
 describe("an embedded server", () => {
@@ -117,6 +131,18 @@ describe("an embedded server", () => {
     await ensureRunning();
     const session = await openSession(primary);
     expect(await primary.server.stop("smart", { timeoutMs: 100 })).toBe("immediate");
+    await session.close();
+  });
+
+  it.runIf(hasChildren)("kills its backends at once, whatever else its own process has to do (R5)", async () => {
+    await ensureRunning();
+    const session = await openSession(primary);
+    const ended = primary.server.kill();
+    // Nothing that is awaited goes on meanwhile: what was not killed by now would not be.
+    const deadlineMs = performance.now() + 20_000;
+    while (isAtWork(session.backend) && performance.now() < deadlineMs);
+    expect(isAtWork(session.backend)).toBe(false);
+    await ended;
     await session.close();
   });
 

@@ -16,7 +16,7 @@ import type { PostmasterExit } from "./postmaster.ts";
 import { Postmaster } from "./postmaster.ts";
 import type { PostmasterPidFile, PostmasterStatus } from "./postmaster-pid.ts";
 import { parsePostmasterPid } from "./postmaster-pid.ts";
-import { isPostgresOf, postgresProcesses, processState, signalProcess } from "./process-table.ts";
+import { childrenOf, isPostgresOf, postgresProcesses, processState, signalProcess } from "./process-table.ts";
 import { DEFAULT_LOG_LIMIT_BYTES, openServerLog, readLogFrom, rotateServerLog, sizeOf } from "./server-log.ts";
 import type { ServerSettings } from "./server-settings.ts";
 import { replaceFile, writeSettings } from "./server-settings.ts";
@@ -374,6 +374,12 @@ export class EmbeddedServer {
     const deadlineMs = clock.monotonicMs() + KILL_TIMEOUT_MS;
     const known = new Set<number>();
     if (postmaster !== undefined && this.#postmaster?.exit === undefined) {
+      // At once, before anything is awaited: whoever is fenced must not acknowledge while all processes of the machine are looked through.
+      const children = childrenOf(postmaster);
+      if (children !== undefined) {
+        signalProcess(postmaster, "SIGKILL");
+        for (const pid of children) signalProcess(pid, "SIGKILL");
+      } else signalProcess(postmaster, "SIGQUIT");
       // Found before it is killed: where there is no /proc, its children cannot be told afterwards.
       const family = await postgresProcesses(this.dataDir, postmaster);
       for (const pid of family) known.add(pid);

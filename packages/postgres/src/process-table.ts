@@ -3,6 +3,7 @@
 // parent; what they keep is the data directory as working directory. That is how they are found on Linux. Where there is
 // no /proc, the children of a living postmaster are found by their parent.
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { readFile, readdir, stat } from "node:fs/promises";
 import { promisify } from "node:util";
 
@@ -41,6 +42,19 @@ export async function postgresProcesses(dataDir: string, postmaster: number | un
   return found;
 }
 
+/**
+ * The children of a postmaster as the kernel lists them, read at once; undefined where it does not (CONFIG_PROC_CHILDREN), or `pid` is no process
+ * of PostgreSQL's any more.
+ */
+export function childrenOf(pid: number): number[] | undefined {
+  try {
+    if (!isPostgresName(readFileSync(`/proc/${pid}/comm`, "utf8"))) return undefined;
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Sends a signal; false when there is no such process any more. Rejections other than that are the caller's bug or lack of rights. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
   try {
@@ -65,8 +79,11 @@ async function worksIn(pid: number, folder: string | undefined): Promise<boolean
 }
 
 async function isNamedPostgres(pid: number): Promise<boolean> {
-  const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
-  return name === "postgres\n" || name === "postmaster\n";
+  return isPostgresName(await readFile(`/proc/${pid}/comm`, "utf8").catch(() => ""));
+}
+
+function isPostgresName(comm: string): boolean {
+  return comm === "postgres\n" || comm === "postmaster\n";
 }
 
 async function linuxState(pid: number): Promise<string | undefined> {
