@@ -46,6 +46,22 @@ describe("an error", () => {
     expect(err).not.toMatch(/^ +at /m);
   });
 
+  it("names what can be run where something else was named, in the log as well", async () => {
+    const file = join(folder, "tidemark.yaml");
+    await writeFile(file, await readFile(new URL("../../examples/asynchronous.yaml", import.meta.url), "utf8"));
+    await writeFile(join(folder, "orders.sql"), "SELECT 1;\n");
+    for (const [args, hint] of [
+      [["agent", "--node", "pg3"], "pg1"],
+      [["vault", "--vault", "vault1"], "It has no vaults."],
+    ] as const) {
+      const { code, out, err } = await run([...args, "--config", file], 80, true);
+      expect([code, out]).toEqual([64, ""]);
+      expect(err).toContain("TM-PLATFORM-ROLE-UNKNOWN");
+      expect(err).toContain(hint);
+      expect(err).not.toMatch(/^ +at /m);
+    }
+  });
+
   it("is said once: a cause that it names already is not repeated below", async () => {
     const file = join(folder, "tidemark.yaml");
     const example = await readFile(new URL("../../examples/orders.yaml", import.meta.url), "utf8");

@@ -30,20 +30,25 @@ export function agentCommand(context: CommandContext): Command {
     .requiredOption("-n, --node <name>", "the node, as named in the configuration")
     .addHelpText("after", `${ROLE_HELP}\n\nExample:\n  tidemark agent --node pg1`)
     .action(async (options: PlaceOptions & { node: string }) => {
-      await runRole(context, `agent-${options.node}`, options, async (role) => {
-        const nodes = Object.values(role.config.stores).flatMap((store) => store.nodes.map((node) => node.name));
-        const store = Object.entries(role.config.stores).find(([, { nodes: own }]) => own.some((node) => node.name === options.node))?.[0];
-        if (store === undefined) {
-          const meant = didYouMean(options.node, nodes);
-          throw new TidemarkError(
-            "TM-PLATFORM-ROLE-UNKNOWN",
-            `run the agent of node "${options.node}", which ${role.config.file} does not have`,
-            { hint: meant === undefined ? `Its nodes are ${nodes.join(", ")}.` : `Did you mean ${meant}?` },
-          );
-        }
+      const named = { ...options, find: (config: Config) => storeOfNode(config, options.node) };
+      await runRole(context, `agent-${options.node}`, named, async (role) => {
+        const store = storeOfNode(role.config, options.node);
         await (await import("../cluster/agent/agent-role.ts")).runAgentRole({ ...role, store, node: options.node });
       });
     });
+}
+
+/** The store of a node. Throws TM-PLATFORM-ROLE-UNKNOWN when no store has it. */
+function storeOfNode(config: Config, node: string): string {
+  const nodes = Object.entries(config.stores).flatMap(([store, { nodes: own }]) => own.map(({ name }) => ({ store, name })));
+  const found = nodes.find(({ name }) => name === node);
+  if (found !== undefined) return found.store;
+  const names = nodes.map(({ name }) => name);
+  const meant = didYouMean(node, names);
+  const there = names.length === 0 ? "It has no nodes." : `Its nodes are ${names.join(", ")}.`;
+  throw new TidemarkError("TM-PLATFORM-ROLE-UNKNOWN", `run the agent of node "${node}", which ${config.file} does not have`, {
+    hint: meant === undefined ? there : `Did you mean ${meant}?`,
+  });
 }
 
 /** `tidemark vault --store <name> --vault <name>`. */
@@ -54,7 +59,8 @@ export function vaultCommand(context: CommandContext): Command {
     .option("-s, --store <name>", "its store; the vault's name alone says which one it is")
     .addHelpText("after", `${ROLE_HELP}\n\nExample:\n  tidemark vault --vault vault1`)
     .action(async (options: PlaceOptions & { vault: string; store?: string }) => {
-      await runRole(context, `vault-${options.vault}`, options, async (role) => {
+      const named = { ...options, find: (config: Config) => findVault(config, options) };
+      await runRole(context, `vault-${options.vault}`, named, async (role) => {
         const { store, vault } = findVault(role.config, options);
         await makeArchiveKeys(vault);
         await (await import("../vault/vault-role.ts")).runVaultRole({ ...role, store, vault: vault.name });
@@ -90,12 +96,16 @@ export function gatewayCommand(context: CommandContext): Command {
 async function runRole(
   context: CommandContext,
   role: string,
-  options: PlaceOptions,
+  /** `find` throws when the configuration does not have what is to run. */
+  options: PlaceOptions & { readonly find?: (config: Config) => unknown },
   run: Parameters<(typeof import("../platform/role-runtime.ts"))["runRoleProcess"]>[1],
 ): Promise<void> {
   const place = await findPlace(options);
   // A person who mistyped something reads it as of every command; programs get it in the log, as JSON.
-  if (context.terminal.interactive) await loadPlace(place);
+  if (context.terminal.interactive) {
+    const config = await loadPlace(place);
+    options.find?.(config);
+  }
   const { runRoleProcess } = await import("../platform/role-runtime.ts");
   const code = await runRoleProcess(
     { role, configFile: place.configFile, ...(place.stateDir === undefined ? {} : { stateDir: place.stateDir }) },

@@ -73,15 +73,20 @@ export async function runRoleProcess(options: RoleOptions, run: (context: RoleCo
 /** The exit code for the error that ended a role: what the same attempt cannot cure is final (FAIL-STOP among it). */
 function roleExitCode(error: unknown): number {
   if (error instanceof ConfigError) return EXIT.configuration;
+  if (isUnknownRole(error)) return EXIT.usage;
   if (error instanceof TidemarkError) return error.retry === "never" ? EXIT.failStop : EXIT.temporary;
   return EXIT.failed;
+}
+
+function isUnknownRole(error: unknown): boolean {
+  return error instanceof TidemarkError && error.code === "TM-PLATFORM-ROLE-UNKNOWN";
 }
 
 function explain(error: unknown, logger: Logger): number {
   const code = roleExitCode(error);
   if (error instanceof TidemarkError) {
-    // What is wrong in a file has places, and no stack that would help anybody.
-    const more = error instanceof ConfigError ? { problems: error.problems } : { err: error };
+    // What somebody wrote wrong has places, and no stack that would help anybody.
+    const more = error instanceof ConfigError ? { problems: error.problems } : isUnknownRole(error) ? {} : { err: error };
     logger.error({ code: error.code, ...more, hint: error.hint }, error.message);
     tell({ type: "failed", code: error.code, message: error.message, hint: error.hint });
   } else {
