@@ -93,7 +93,7 @@ export class ClusterStack {
       history: HISTORY_DEFAULTS,
       ...(options.measured === undefined ? {} : { ...options.measured, observed: { [STORE]: { copies: [], canary: "write" } } }),
       stores: { [STORE]: store },
-      journal: {},
+      journal: { domain: { machine: "here", process: "gateway" } },
       gateway: { host: "127.0.0.1", port: ports[1] ?? 0 },
       control: { host: "127.0.0.1", port: ports[0] ?? 0, internalTokenFile: join(folder, "internal.token") },
       commands: {},
