@@ -115,7 +115,8 @@ describe("the exposure of a stack whose standby stalls", () => {
 
     const shown = await tidemark("exposure", "--service", "orders", "--scenario", "node-loss");
     expect(shown.code).toBe(1);
-    expect(shown.out).toMatch(/orders +node-loss +5\.00 s .+ orders\/pg2 +above/);
+    expect(shown.out).toMatch(/^node-loss +5\.00 s +\S.* above /m);
+    expect(shown.out).toContain("From orders/pg2");
     expect((await tidemark("status")).out).toMatch(/orders +node-loss would lose .+ \(5\.00 s allowed\)/);
 
     // As the history kept it: each second it is larger than in the one before, by what passed.
