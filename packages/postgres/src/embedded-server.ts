@@ -368,6 +368,15 @@ export class EmbeddedServer {
     }
   }
 
+  /** Where the kernel lists no children. Found before the postmaster is killed: where there is no /proc, they cannot be told afterwards. */
+  async #killFamily(postmaster: number, known: Set<number>): Promise<void> {
+    signalProcess(postmaster, "SIGQUIT");
+    const family = await postgresProcesses(this.dataDir, postmaster);
+    for (const pid of family) known.add(pid);
+    signalProcess(postmaster, "SIGKILL");
+    for (const pid of family) signalProcess(pid, "SIGKILL");
+  }
+
   /** Kills whatever of this data directory still runs, the postmaster first: it would start what is killed before it. */
   async #killProcesses(postmaster: number | undefined): Promise<void> {
     const { clock } = this.options;
@@ -376,15 +385,14 @@ export class EmbeddedServer {
     if (postmaster !== undefined && this.#postmaster?.exit === undefined) {
       // At once, before anything is awaited: whoever is fenced must not acknowledge while all processes of the machine are looked through.
       const children = childrenOf(postmaster);
-      if (children !== undefined) {
+      if (children === undefined) await this.#killFamily(postmaster, known);
+      else {
         signalProcess(postmaster, "SIGKILL");
-        for (const pid of children) signalProcess(pid, "SIGKILL");
-      } else signalProcess(postmaster, "SIGQUIT");
-      // Found before it is killed: where there is no /proc, its children cannot be told afterwards.
-      const family = await postgresProcesses(this.dataDir, postmaster);
-      for (const pid of family) known.add(pid);
-      signalProcess(postmaster, "SIGKILL");
-      for (const pid of family) signalProcess(pid, "SIGKILL");
+        for (const pid of children) {
+          signalProcess(pid, "SIGKILL");
+          known.add(pid);
+        }
+      }
     }
     for (;;) {
       // A process that is ending has no working directory any more, but is not gone yet: those seen before are asked for by their id.

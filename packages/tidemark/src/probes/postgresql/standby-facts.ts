@@ -101,12 +101,14 @@ function upToReplayed(figure: Figure<RecoveryPoint> & { known: true }, look: Sta
   const { replayedCommitMs, canary } = look.answer;
   const replayedMs = Math.max(replayedCommitMs ?? Number.NEGATIVE_INFINITY, canary?.writtenMs ?? Number.NEGATIVE_INFINITY);
   if (clock === undefined || replayedMs === Number.NEGATIVE_INFINITY) return figure;
-  const commitMs = Math.min(look.sentMs, replayedMs - clock.value - clock.errorMs);
-  const laterMs = commitMs - figure.value.commitMs;
+  const roundTripMs = look.atMs - look.sentMs;
+  // Once the primary was seen further, the copy lacked something, whatever its clock said when it wrote the commit: that may have been set since.
+  const mostMs = figure.value.complete ? Number.POSITIVE_INFINITY : figure.errorMs - roundTripMs;
+  const laterMs = Math.min(mostMs, Math.min(look.sentMs, replayedMs - clock.value - clock.errorMs) - figure.value.commitMs);
   if (!(laterMs > 0)) return figure;
   // The bound is that of the gap between two looks at the primary: as much of it is left as is behind that commit.
-  const errorMs = figure.value.complete ? figure.errorMs : Math.max(look.atMs - look.sentMs, figure.errorMs - laterMs);
-  return { ...figure, errorMs, value: { ...figure.value, commitMs } };
+  const errorMs = figure.value.complete ? figure.errorMs : Math.max(roundTripMs, figure.errorMs - laterMs);
+  return { ...figure, errorMs, value: { ...figure.value, commitMs: figure.value.commitMs + laterMs } };
 }
 
 function withSequence(figure: Figure<RecoveryPoint> & { known: true }, answer: StandbyAnswer): Figure<RecoveryPoint> {
