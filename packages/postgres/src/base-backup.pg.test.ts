@@ -22,7 +22,7 @@ import { startTamperingProxy } from "./testing/tampering-proxy.ts";
 
 /** Inserts one row after the other until stopped; gives the rows whose commit was confirmed. */
 function startLoad(server: TestServer): { stop(): Promise<number[]> } {
-  const sql = postgres({ ...server.connection, max: 1, onnotice: () => undefined });
+  const sql = postgres({ ...server.connection, max: 1, fetch_types: false, onnotice: () => undefined });
   const confirmed: number[] = [];
   let running = true;
   const done = (async () => {
@@ -43,7 +43,7 @@ function startLoad(server: TestServer): { stop(): Promise<number[]> } {
 }
 
 async function rowsOf(server: TestServer): Promise<Set<number>> {
-  const sql = postgres({ ...server.connection, max: 1 });
+  const sql = postgres({ ...server.connection, max: 1, fetch_types: false });
   const rows = await sql<{ n: number }[]>`select n from load`;
   await sql.end();
   return new Set(rows.map(({ n }) => n));
@@ -62,7 +62,7 @@ describe("a base backup", () => {
   beforeAll(async () => {
     primary = await startPrimary();
     folder = await testFolder();
-    const sql = postgres({ ...primary.connection, max: 1 });
+    const sql = postgres({ ...primary.connection, max: 1, fetch_types: false });
     await sql`create table load (n int primary key generated always as identity, filler text)`;
     await sql.end();
   });
@@ -81,7 +81,7 @@ describe("a base backup", () => {
 
   it("taken under load becomes a standby that catches up and, once synchronous, has every confirmed commit when the primary dies", async () => {
     await using other = await startPrimary();
-    const sql = postgres({ ...other.connection, max: 1 });
+    const sql = postgres({ ...other.connection, max: 1, fetch_types: false });
     await sql`create table load (n int primary key generated always as identity, filler text)`;
     await sql.end();
     const early = startLoad(other);
@@ -172,7 +172,7 @@ describe("a base backup", () => {
     const location = join(other.folder, "elsewhere");
     await mkdir(location, { mode: 0o700 });
     if (user.switches) await chown(location, user.uid, user.gid);
-    const sql = postgres({ ...other.connection, max: 1, onnotice: () => undefined });
+    const sql = postgres({ ...other.connection, max: 1, fetch_types: false, onnotice: () => undefined });
     await sql.unsafe(`create tablespace elsewhere location '${location}'`);
     await sql.end();
     await expect(takeBaseBackup({ ...request("tablespaces"), from: replicationLogin(other.connection) })).rejects.toMatchObject({
@@ -186,7 +186,7 @@ describe("a base backup", () => {
 describe("a data directory made a standby", () => {
   it("does not follow what its copy brought along, and shows no password to those who can read settings", async () => {
     await using primary = await startPrimary();
-    const sql = postgres({ ...primary.connection, max: 1 });
+    const sql = postgres({ ...primary.connection, max: 1, fetch_types: false });
     await sql`alter system set primary_conninfo = 'host=wrong password=stale'`;
     await sql`alter system set work_mem = '7MB'`;
     await sql.end();
@@ -197,7 +197,7 @@ describe("a data directory made a standby", () => {
     expect(auto).toContain("work_mem");
     await standby.server.start({ awaitReady: "accepting" });
     await untilStreaming(primary, "standby1");
-    const reader = postgres({ ...standby.connection, max: 1 });
+    const reader = postgres({ ...standby.connection, max: 1, fetch_types: false });
     const [row] = await reader<
       { conninfo: string; shown: string }[]
     >`select conninfo, current_setting('primary_conninfo') as shown from pg_stat_wal_receiver`;

@@ -41,7 +41,15 @@ async function runThrough(binaries: PostgresBinaries, folder: string): Promise<s
   await server.initialise({ superuser: TEST_SUPERUSER, password: new Redacted(TEST_PASSWORD) });
   await server.configure({ max_connections: "10" });
   await server.start({ awaitReady: "accepting" });
-  const sql = postgres({ host: "127.0.0.1", port, user: TEST_SUPERUSER, password: TEST_PASSWORD, database: "postgres", max: 1 });
+  const sql = postgres({
+    host: "127.0.0.1",
+    port,
+    user: TEST_SUPERUSER,
+    password: TEST_PASSWORD,
+    database: "postgres",
+    max: 1,
+    fetch_types: false,
+  });
   try {
     const [row] = await sql<{ version: string }[]>`select current_setting('server_version') as version`;
     return row?.version ?? "";

@@ -20,7 +20,7 @@ const PATIENT = { timeout: 20_000 };
 const login = { superuser: TEST_SUPERUSER, password: new Redacted(TEST_PASSWORD) };
 
 async function query<T>(server: TestServer, run: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  const sql = postgres({ ...server.connection, max: 1, onnotice: () => undefined, connect_timeout: 5 });
+  const sql = postgres({ ...server.connection, max: 1, fetch_types: false, onnotice: () => undefined, connect_timeout: 5 });
   try {
     return await run(sql);
   } finally {
@@ -30,7 +30,7 @@ async function query<T>(server: TestServer, run: (sql: postgres.Sql) => Promise<
 
 /** Opens a session, gives its backend's process id, and keeps it open until `close`. */
 async function openSession(server: TestServer): Promise<{ backend: number; close(): Promise<void> }> {
-  const sql = postgres({ ...server.connection, max: 1, onnotice: () => undefined });
+  const sql = postgres({ ...server.connection, max: 1, fetch_types: false, onnotice: () => undefined });
   const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
   return { backend: row?.pid ?? 0, close: () => sql.end({ timeout: 0 }) };
 }

@@ -90,7 +90,7 @@ describe("the replication client", () => {
   });
 
   it("may not replicate as a role without the attribute", async () => {
-    const sql = postgres({ ...pair.primary.connection, max: 1 });
+    const sql = postgres({ ...pair.primary.connection, max: 1, fetch_types: false });
     await sql`create role reader login password 'reader'`;
     await sql.end();
     const login = { ...replicationLogin(pair.primary.connection), user: "reader", password: new Redacted("reader") };
@@ -177,7 +177,7 @@ describe("the replication client", () => {
     const startedAt = performance.now();
     await pair.standby.server.promote();
     expect(performance.now() - startedAt).toBeLessThan(3_000);
-    const sql = postgres({ ...pair.standby.connection, max: 1 });
+    const sql = postgres({ ...pair.standby.connection, max: 1, fetch_types: false });
     await sql`create table written_at_once ()`;
     await sql.end();
     const promoted = await ReplicationClient.connect(replicationLogin(pair.standby.connection));

@@ -198,7 +198,7 @@ interface ReplicationRow {
 }
 
 async function untilReplication(server: TestServer, name: string, holds: (row: ReplicationRow | undefined) => boolean): Promise<void> {
-  const sql = postgres({ ...server.connection, max: 1, onnotice: () => undefined });
+  const sql = postgres({ ...server.connection, max: 1, fetch_types: false, onnotice: () => undefined });
   try {
     const deadlineMs = systemClock.monotonicMs() + 20_000;
     for (;;) {

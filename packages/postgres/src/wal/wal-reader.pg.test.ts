@@ -82,7 +82,7 @@ function expectSame(found: readonly Row[], truth: readonly Row[]): void {
 describe.each(testMajors())("WAL of PostgreSQL %i", (major) => {
   it("is read as the server's own reader reads it, record for record, with the time and the xid of every commit", async () => {
     await using primary = await startPrimary({ settings: VARIED_LOAD_SETTINGS, major });
-    const sql = postgres({ ...primary.connection, max: 8, onnotice: () => undefined });
+    const sql = postgres({ ...primary.connection, max: 8, fetch_types: false, onnotice: () => undefined });
     const load = await runVariedLoad(sql);
     await sql`CREATE EXTENSION pg_walinspect`;
     // Autovacuum and checkpoints write behind the reader's back: a switch, and what is before it stays.
@@ -122,7 +122,7 @@ describe.each(testMajors())("WAL of PostgreSQL %i", (major) => {
   it("ends where the server says that its WAL ends, also behind a record that a crash cut off", async () => {
     await using primary = await startPrimary({ settings: { ...VARIED_LOAD_SETTINGS, autovacuum: "off" }, major });
     const folder = walOf(primary);
-    const sql = postgres({ ...primary.connection, max: 1, onnotice: () => undefined });
+    const sql = postgres({ ...primary.connection, max: 1, fetch_types: false, onnotice: () => undefined });
     await sql`CREATE EXTENSION pg_walinspect`;
     await sql`CHECKPOINT`;
     const [message] = await sql<{ end: string }[]>`SELECT pg_logical_emit_message(true, 'test', repeat('m', 300000))::text AS end`;
@@ -137,7 +137,7 @@ describe.each(testMajors())("WAL of PostgreSQL %i", (major) => {
     expect(cut).toMatchObject({ end: parseLsn(lost.lsn), tail: { follows: "torn-record" } });
 
     await primary.server.start({ awaitReady: "accepting" });
-    const again = postgres({ ...primary.connection, max: 1 });
+    const again = postgres({ ...primary.connection, max: 1, fetch_types: false });
     await again`SELECT pg_logical_emit_message(true, 'test', 'more')`;
     const [now] = await again<{ flushed: string }[]>`SELECT pg_current_wal_flush_lsn()::text AS flushed`;
     await again.end();
@@ -181,7 +181,7 @@ const noWaldump = !existsSync(WALDUMP) && process.env["TIDEMARK_REQUIRE_PEERS"] 
 
 it.skipIf(noWaldump)("reads what pg_waldump reads, record for record, from the first segment that initdb made", async () => {
   await using primary = await startPrimary({ settings: VARIED_LOAD_SETTINGS, major: 15 });
-  const sql = postgres({ ...primary.connection, max: 8, onnotice: () => undefined });
+  const sql = postgres({ ...primary.connection, max: 8, fetch_types: false, onnotice: () => undefined });
   await runVariedLoad(sql);
   await sql.end();
   await primary.server.stop("fast");

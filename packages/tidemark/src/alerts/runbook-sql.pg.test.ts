@@ -21,11 +21,11 @@ function blocks(): Map<string, string[]> {
 describe.each(testMajors())("the SQL of the runbooks, on PostgreSQL %s", (major) => {
   it("is answered to who may read statistics", async () => {
     await using primary = await startPrimary({ major });
-    const admin = postgres({ ...primary.connection, max: 1 });
+    const admin = postgres({ ...primary.connection, max: 1, fetch_types: false });
     await admin.unsafe("CREATE ROLE person LOGIN PASSWORD 'person'; GRANT pg_monitor TO person");
     await admin.unsafe("SELECT pg_create_physical_replication_slot('one', true)");
     await admin.end();
-    const person = postgres({ ...primary.connection, user: "person", password: "person", max: 1 });
+    const person = postgres({ ...primary.connection, user: "person", password: "person", max: 1, fetch_types: false });
     const all = blocks();
     expect(all.size).toBeGreaterThan(1);
     for (const [sql, files] of all) {

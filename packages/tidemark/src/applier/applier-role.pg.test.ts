@@ -69,7 +69,7 @@ describe("the applier's process", () => {
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "tidemark-applier-"));
-    sql = postgres({ ...primary.connection, username: primary.connection.user, max: 2, onnotice: () => undefined });
+    sql = postgres({ ...primary.connection, username: primary.connection.user, max: 2, fetch_types: false, onnotice: () => undefined });
     await sql.unsafe(TIDEMARK_SCHEMA_SQL).simple();
     await sql.unsafe(RECORD_REIGN_SQL, [1, "pg1", 1, "0/0"]);
     await sql.unsafe("DROP TABLE IF EXISTS tally; CREATE TABLE tally (n int NOT NULL, key text NOT NULL, at bigserial)").simple();

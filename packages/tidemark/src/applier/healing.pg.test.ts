@@ -36,7 +36,7 @@ describe("healing", () => {
     await harness.write(...adds(90));
     await harness.applied();
     const replayed = await harness.admin`SELECT pg_current_wal_flush_lsn()::text AS lsn`;
-    const there = postgres({ ...standby.connection, username: standby.connection.user, max: 1 });
+    const there = postgres({ ...standby.connection, username: standby.connection.user, max: 1, fetch_types: false });
     await expect
       .poll(
         async () =>
@@ -79,7 +79,7 @@ describe("healing", () => {
     await harness.applied();
     await backup.server.start({ awaitReady: "accepting" });
     await untilStreaming(primary, "backup");
-    const restored = postgres({ ...backup.connection, username: backup.connection.user, max: 1 });
+    const restored = postgres({ ...backup.connection, username: backup.connection.user, max: 1, fetch_types: false });
     await expect.poll(async () => (await restored`SELECT to_regclass('account') IS NOT NULL AS there`)[0]?.["there"]).toBe(true);
     await expect.poll(() => total(restored)).toBe(20);
     // The copy stops here: a backup. What follows is what the restore is for.
@@ -90,7 +90,7 @@ describe("healing", () => {
     await primary.server.kill();
     await restored.end({ timeout: 1 });
     await backup.server.start({ awaitReady: "accepting" });
-    const again = postgres({ ...backup.connection, username: backup.connection.user, max: 1 });
+    const again = postgres({ ...backup.connection, username: backup.connection.user, max: 1, fetch_types: false });
     await again`SELECT pg_promote()`;
     harness.locator.move({ port: backup.connection.port });
     await harness.gateway.until(() => harness.gateway.state?.state === "stopped");
@@ -129,7 +129,7 @@ describe("healing", () => {
     await cp(`${primary.folder}/copy`, data, { recursive: true, preserveTimestamps: true });
     await chownLike(data, primary);
     await primary.server.start({ awaitReady: "accepting" });
-    const hand = postgres({ ...primary.connection, username: primary.connection.user, max: 1 });
+    const hand = postgres({ ...primary.connection, username: primary.connection.user, max: 1, fetch_types: false });
     await hand`UPDATE account SET total = 999 WHERE key = 'k3'`;
     await hand.end({ timeout: 1 });
     harness.gateway.tell({ type: "pause", paused: false });
@@ -306,7 +306,7 @@ describe("a journal that is not the one of before", () => {
 async function walReceiver(standby: {
   connection: { host: string; port: number; user: string; password: string; database: string };
 }): Promise<number> {
-  const sql = postgres({ ...standby.connection, username: standby.connection.user, max: 1 });
+  const sql = postgres({ ...standby.connection, username: standby.connection.user, max: 1, fetch_types: false });
   try {
     return (await sql<{ pid: number }[]>`SELECT pid FROM pg_stat_wal_receiver`)[0]?.pid ?? 0;
   } finally {

@@ -27,7 +27,7 @@ let log = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tidemark-observed-"));
   pair = await startPrimaryWithStandby({ synchronous: false });
-  const sql = postgres({ ...pair.primary.connection, max: 1, onnotice: () => undefined });
+  const sql = postgres({ ...pair.primary.connection, max: 1, fetch_types: false, onnotice: () => undefined });
   await sql.unsafe(`CREATE ROLE observer LOGIN PASSWORD '${PASSWORD}'; GRANT pg_monitor TO observer; ${ENSURE_CANARY_SQL}
     GRANT USAGE ON SCHEMA tidemark_canary TO observer; GRANT SELECT, INSERT, UPDATE ON tidemark_canary.beat TO observer;`);
   await sql.end({ timeout: 1 });
@@ -102,7 +102,7 @@ it("says within seconds what would be lost of them, takes a password that was ch
   // As its primary says of the one that streams under this name.
   expect(facts?.copies[1]?.synchronous).toMatchObject({ known: true, value: false });
 
-  const admin = postgres({ ...pair.standby.connection, max: 1 });
+  const admin = postgres({ ...pair.standby.connection, max: 1, fetch_types: false });
   const [receives] = await admin<{ pid: number }[]>`select pid from pg_stat_activity where backend_type = 'walreceiver'`;
   await admin.end();
   process.kill(receives?.pid ?? 0, "SIGSTOP");

@@ -55,7 +55,7 @@ const look = async (probe: Probe) => {
   return { copy, figures: reading.figures };
 };
 const ask = async <T>(question: (sql: postgres.Sql) => Promise<T>): Promise<T> => {
-  const sql = postgres({ ...primary.connection, max: 1, onnotice: () => undefined });
+  const sql = postgres({ ...primary.connection, max: 1, fetch_types: false, onnotice: () => undefined });
   try {
     return await question(sql);
   } finally {

@@ -21,7 +21,7 @@ describe.each(testMajors().map((major) => ({ major })))("the probe of PostgreSQL
       major,
       settings: { archive_mode: "on", archive_command: "false", max_prepared_transactions: "2", max_slot_wal_keep_size: "1GB" },
     });
-    sql = postgres({ ...server.connection, max: 1, onnotice: () => undefined });
+    sql = postgres({ ...server.connection, max: 1, fetch_types: false, onnotice: () => undefined });
   });
 
   afterAll(async () => {
@@ -43,7 +43,7 @@ describe.each(testMajors().map((major) => ({ major })))("the probe of PostgreSQL
     await sql`create table t (i int)`;
     await sql.unsafe("begin; insert into t values (1); prepare transaction 'left behind'");
     await sql`select pg_switch_wal()`;
-    const old = postgres({ ...server.connection, max: 1 });
+    const old = postgres({ ...server.connection, max: 1, fetch_types: false });
     const held = await old.reserve();
     await held`begin`;
     await held`select 1`;
@@ -101,7 +101,7 @@ describe.each(testMajors().map((major) => ({ major })))("the probe of PostgreSQL
 
   it("works with nothing granted, and says which figures are unknown and why; the script of grants makes them known", async () => {
     await sql.unsafe("create role tidemark_probe login password 'seen'");
-    const receiver = postgres({ ...server.connection, max: 1 });
+    const receiver = postgres({ ...server.connection, max: 1, fetch_types: false });
     const open = await receiver.reserve();
     const as = { user: "tidemark_probe", password: "seen" };
     const poor = watch(as);

@@ -24,7 +24,7 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
 
   beforeAll(async () => {
     pair = await startPrimaryWithStandby({ synchronous: false });
-    sql = postgres({ ...pair.primary.connection, max: 1, onnotice: () => undefined });
+    sql = postgres({ ...pair.primary.connection, max: 1, fetch_types: false, onnotice: () => undefined });
     await sql`create table orders (id bigserial primary key, what text)`;
     const shared = { observation, clock: systemClock };
     primary = new PostgresqlProbe({
@@ -48,7 +48,7 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
 
   /** Holds the standby's receiver: what the primary writes then does not reach it. */
   async function stalled(during: () => Promise<void>): Promise<void> {
-    const admin = postgres({ ...pair.standby.connection, max: 1 });
+    const admin = postgres({ ...pair.standby.connection, max: 1, fetch_types: false });
     const [receiver] = await admin<{ pid: number }[]>`select pid from pg_stat_activity where backend_type = 'walreceiver'`;
     await admin.end();
     if (receiver === undefined) throw new Error("nothing receives");
@@ -190,7 +190,7 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
   });
 
   it("counts what a standby received and has not replayed as there", async () => {
-    const admin = postgres({ ...pair.standby.connection, max: 1 });
+    const admin = postgres({ ...pair.standby.connection, max: 1, fetch_types: false });
     await admin`select pg_wal_replay_pause()`;
     try {
       await sql`insert into orders (what) values ('received')`;
@@ -313,7 +313,7 @@ describe("the probe of PostgreSQL, on a primary and a standby", () => {
     expect(await primary.probe(soon())).toMatchObject({ ok: false, code: "TM-PROBE-AWAY" });
     const alone = copy(await look(standby), "pg2");
     expect(alone.recoveryPoint.known).toBe(true);
-    const admin = postgres({ ...pair.standby.connection, max: 1 });
+    const admin = postgres({ ...pair.standby.connection, max: 1, fetch_types: false });
     await admin`select pg_promote()`;
     await admin.end();
     const reading = await lookUntil(standby, (seen) => copy(seen, "pg2").kind === "primary");

@@ -95,6 +95,7 @@ export class SlotWatch {
       password: target.login.password.reveal(),
       database: "postgres",
       max: 1,
+      fetch_types: false,
       connect_timeout: CONNECT_TIMEOUT_S,
       onnotice: () => undefined,
       connection: { application_name: "tidemark vault status" },

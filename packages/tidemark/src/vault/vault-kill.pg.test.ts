@@ -178,7 +178,12 @@ describe.each(testMajors())("a vault of PostgreSQL %i that is killed", (major) =
     // Away: the next commit waits, is cancelled, and stands on the primary with a warning only.
     await killProcess(child);
     const notices: string[] = [];
-    const sql = postgres({ ...primary.connection, max: 1, onnotice: (notice) => void notices.push(String(notice["code"])) });
+    const sql = postgres({
+      ...primary.connection,
+      max: 1,
+      fetch_types: false,
+      onnotice: (notice) => void notices.push(String(notice["code"])),
+    });
     const watcher = sqlOn(primary);
     const [own] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
     const waiting = sql<{ xid: string }[]>`insert into acknowledged (pad) values ('cancelled') returning pg_current_xact_id()::text as xid`;

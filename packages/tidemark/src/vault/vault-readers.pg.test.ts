@@ -148,6 +148,8 @@ describe("WAL that is missing here and that the server has removed", () => {
     expect(vault.status.gaps).toEqual([]);
     expect(vault.status.baseBackupWanted).toBeUndefined();
     await vault.until("it is whole", () => vault.running.file.repair === undefined);
+    // Who watches the segments saw that it was gone, and hears a moment later that the receiver has put it back.
+    await vault.until("nobody doubts it any more", () => vault.running.vault.reach.doubts()?.length === 0);
     // What was here behind the missing segment is evidence.
     expect(vault.status.faults.map(({ code }) => code)).toContain("TM-VAULT-CORRUPT");
     const vote = await vault.running.vault.revoke(2 as Epoch);

@@ -172,6 +172,7 @@ export class ApplierHarness implements AsyncDisposable {
       ...connection,
       username: connection.user,
       max: 4,
+      fetch_types: false,
       onnotice: () => undefined,
       connection: { application_name: "test", ...(options.local === true ? { synchronous_commit: "local" } : {}) },
     });

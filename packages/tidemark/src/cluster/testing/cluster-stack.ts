@@ -247,6 +247,7 @@ export class ClusterStack {
       password,
       database: this.store.database,
       max,
+      fetch_types: false,
       connect_timeout: 2,
       onnotice: () => undefined,
     });

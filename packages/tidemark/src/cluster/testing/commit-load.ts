@@ -71,6 +71,7 @@ export class CommitLoad {
         password,
         database: this.#stack.store.database,
         max: 1,
+        fetch_types: false,
         connect_timeout: 1,
         backoff: false,
         onnotice: () => (warned = true),

@@ -61,7 +61,7 @@ export async function pgbackrestRepository(primary: TestServer): Promise<Pgbackr
   return {
     info: (stanza = "main") => [PGBACKREST, `--config=${config}`, `--stanza=${stanza}`, "info", "--output=json"],
     async attach() {
-      const sql = postgres({ ...connection, max: 1, onnotice: () => undefined });
+      const sql = postgres({ ...connection, max: 1, fetch_types: false, onnotice: () => undefined });
       await sql.unsafe(`ALTER SYSTEM SET archive_command = '${PGBACKREST} --config=${config} --stanza=main archive-push %p'`);
       await sql.unsafe("ALTER SYSTEM SET archive_mode = on");
       await sql.end();

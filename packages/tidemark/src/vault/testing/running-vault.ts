@@ -134,7 +134,7 @@ export class RunningVault implements AsyncDisposable {
 
 /** SQL on a test server. The caller ends it. */
 export function sqlOn(server: TestServer, max = 1): postgres.Sql {
-  return postgres({ ...server.connection, max, onnotice: () => undefined });
+  return postgres({ ...server.connection, max, fetch_types: false, onnotice: () => undefined });
 }
 
 export async function ask<Row extends object>(server: TestServer, text: string, values: (string | number)[] = []): Promise<Row[]> {
