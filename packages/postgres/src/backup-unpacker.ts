@@ -9,12 +9,20 @@ import { TarDecoder } from "./protocol/tar-decoder.ts";
 import { syncFolder } from "./server-settings.ts";
 import type { PostgresUser } from "./unprivileged-user.ts";
 
+/** Files up to this size are written while the next ones are received, bytes: most of a small cluster's thousand files, at one page each. */
+const SMALL_FILE_BYTES = 131_072;
+
+/** How many small files are written at the same time: enough to keep the pool's threads busy. */
+const SMALL_FILES_AT_ONCE = 8;
+
 /** How many files are synced at the same time; more than the threads of libuv's pool is of no use. */
 const SYNCS_AT_ONCE = 4;
 
+/** The file that is being received. A small one is collected and written at its end, a larger one as it comes. */
 interface OpenFile {
   readonly path: string;
-  readonly handle: FileHandle;
+  readonly handle: FileHandle | undefined;
+  readonly collected: Buffer;
   readonly hash: Hash;
   sizeBytes: number;
 }
@@ -27,6 +35,8 @@ export class BackupUnpacker {
   readonly #files = new Map<string, FileFacts>();
   readonly #folders = new Set<string>();
   #open: OpenFile | undefined;
+  readonly #writing = new Set<Promise<void>>();
+  #failed: { readonly error: unknown } | undefined;
 
   constructor(folder: string, user: PostgresUser) {
     this.#folder = folder;
@@ -41,49 +51,83 @@ export class BackupUnpacker {
   /** Takes the next piece of the archive. Rejects with TM-PG-BACKUP, or with the file system's error. */
   async write(chunk: Buffer): Promise<void> {
     for (const event of this.#decoder.push(chunk)) {
+      if (this.#failed !== undefined) throw this.#failed.error;
       if (event.kind === "data") await this.#append(event.bytes);
-      else if (event.kind === "file") await this.#begin(event.path);
+      else if (event.kind === "file") await this.#begin(event.path, event.sizeBytes);
       else if (event.kind === "file-end") await this.#end();
       else if (event.kind === "folder") await this.#makeFolder(event.path);
       else throw new TidemarkError("TM-PG-TABLESPACE", `the backup holds the link ${event.path}, which points out of the data directory`);
     }
   }
 
-  /** The archive is complete. Rejects with TM-PG-BACKUP when it is not. */
-  finish(): void {
+  /** The archive is complete, and every file of it written. Rejects with TM-PG-BACKUP when it is not, or with the file system's error. */
+  async finish(): Promise<void> {
     this.#decoder.finish();
+    await Promise.all(this.#writing);
+    if (this.#failed !== undefined) throw this.#failed.error;
   }
 
-  /** Closes the file that is open, after a fault. */
+  /** Closes the files that are open, after a fault. */
   async abandon(): Promise<void> {
-    await this.#open?.handle.close();
+    await Promise.all(this.#writing);
+    await this.#open?.handle?.close();
     this.#open = undefined;
   }
 
-  async #begin(path: string): Promise<void> {
+  async #begin(path: string, sizeBytes: number): Promise<void> {
     if (this.#files.has(path)) throw new TidemarkError("TM-PG-BACKUP", `unpacked a base backup: it holds ${path} twice`);
     const parent = dirname(path);
     if (parent !== ".") await this.#makeFolder(parent);
+    const small = sizeBytes <= SMALL_FILE_BYTES;
+    const handle = small ? undefined : await this.#create(path);
+    this.#open = { path, handle, collected: Buffer.allocUnsafe(small ? sizeBytes : 0), hash: createHash("sha256"), sizeBytes: 0 };
+  }
+
+  async #create(path: string): Promise<FileHandle> {
     const handle = await open(join(this.#folder, path), "wx", 0o600);
-    this.#open = { path, handle, hash: createHash("sha256"), sizeBytes: 0 };
-    if (this.#user.switches) await handle.chown(this.#user.uid, this.#user.gid);
+    try {
+      if (this.#user.switches) await handle.chown(this.#user.uid, this.#user.gid);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    return handle;
   }
 
   async #append(bytes: Buffer): Promise<void> {
     const file = this.#open;
     if (file === undefined) throw new TidemarkError("TM-PG-BACKUP", "unpacked a base backup: data without a file");
     file.hash.update(bytes);
+    if (file.handle === undefined) bytes.copy(file.collected, file.sizeBytes);
+    else await writeAll(file.handle, bytes);
     file.sizeBytes += bytes.length;
-    let offset = 0;
-    while (offset < bytes.length) offset += (await file.handle.write(bytes, offset)).bytesWritten;
   }
 
   async #end(): Promise<void> {
     const file = this.#open;
     if (file === undefined) return;
     this.#open = undefined;
-    await file.handle.close();
+    if (file.handle === undefined) await this.#writeBeside(file.path, file.collected);
+    else await file.handle.close();
     this.#files.set(file.path, { sizeBytes: file.sizeBytes, sha256: file.hash.digest("hex") });
+  }
+
+  /** Writes a small file while others are received. Resolves when there is room for one more. */
+  async #writeBeside(path: string, bytes: Buffer): Promise<void> {
+    const written = this.#writeSmall(path, bytes)
+      .catch((error: unknown) => void (this.#failed ??= { error }))
+      .finally(() => this.#writing.delete(written));
+    this.#writing.add(written);
+    if (this.#writing.size >= SMALL_FILES_AT_ONCE) await Promise.race(this.#writing);
+  }
+
+  async #writeSmall(path: string, bytes: Buffer): Promise<void> {
+    const handle = await this.#create(path);
+    try {
+      await writeAll(handle, bytes);
+    } finally {
+      await handle.close();
+    }
   }
 
   async #makeFolder(path: string): Promise<void> {
@@ -94,6 +138,10 @@ export class BackupUnpacker {
     if (this.#user.switches) await chown(join(this.#folder, path), this.#user.uid, this.#user.gid);
     this.#folders.add(path);
   }
+}
+
+async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
+  for (let offset = 0; offset < bytes.length;) offset += (await handle.write(bytes, offset)).bytesWritten;
 }
 
 /**

@@ -126,7 +126,7 @@ async function receive(client: ReplicationClient, folder: string, request: BaseB
           part = "archive";
           break;
         case "manifest":
-          unpacker.finish();
+          await unpacker.finish();
           part = "manifest";
           break;
         case "data":
