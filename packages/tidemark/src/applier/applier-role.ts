@@ -15,6 +15,7 @@ import { KeyRetention } from "./key-retention.ts";
 import { HttpPrimaryLocator } from "./platform/http-primary-locator.ts";
 import { IpcLink } from "./platform/ipc-link.ts";
 import { PostgresDatabase } from "./platform/postgres-database.ts";
+import { keepCompiled } from "../platform/compile-cache.ts";
 
 /** After the channel closed or a stop, the transaction in hand may take so long, ms. */
 const STOP_WITHIN_MS = 8_000;
@@ -91,6 +92,7 @@ async function apply(first: { begin: Begin; held: ToApplier[]; off: () => void }
     ...(recovered === undefined ? {} : { recovered: BigInt(recovered) as Sequence }),
   });
   const retention = new KeyRetention({ ...world, database, locator, windowMs: config.gateway.idempotency.windowMs });
+  keepCompiled();
   await Promise.all([applier.run(signal), locator.run(signal), retention.run(signal)]);
   await reader.close();
 }

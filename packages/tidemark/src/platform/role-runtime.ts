@@ -13,6 +13,7 @@ import { loadConfig } from "../config/load-config.ts";
 import { prepareStateDir, withRealDataDirs } from "./data-place.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { FromRole } from "./role-link.ts";
+import { keepCompiled } from "./compile-cache.ts";
 
 /** How long a role may take to stop after its supervisor is gone or a signal came, before it ends anyway. */
 const STOP_LIMIT_MS = 90_000;
@@ -59,6 +60,7 @@ export async function runRoleProcess(options: RoleOptions, run: (context: RoleCo
         // Whoever starts a role by hand sees that it works, and where.
         logger.info(addressOf(facts), "ready");
         tell({ type: "ready", ...addressOf(facts) });
+        keepCompiled();
       },
       onChild: (name, pid) => tell({ type: "child", name, pid }),
     });

@@ -9,6 +9,7 @@ import { Redacted } from "@tidemark/kernel/redacted";
 import { addLeaseStoreRoutes } from "../../control/lease-store-routes.ts";
 import { roleServer } from "../role-server.ts";
 import { SqliteLeaseStore } from "../sqlite-lease-store.ts";
+import { keepCompiled } from "../../platform/compile-cache.ts";
 
 export type LeaseStoreStep = "before" | "after" | "answered";
 
@@ -34,3 +35,4 @@ addLeaseStoreRoutes(server, store);
 server.server.on("request", (_request, response: ServerResponse) => response.once("finish", () => step("answered")));
 await server.listen({ host: "127.0.0.1", port: 0 });
 process.send?.({ port: (server.server.address() as AddressInfo).port });
+keepCompiled();

@@ -8,13 +8,18 @@ import type { Config } from "../../config/config.ts";
 import { runControlRole } from "../../control/control-role.ts";
 import { runVaultRole } from "../../vault/vault-role.ts";
 import { runAgentRole } from "../agent/agent-role.ts";
+import { keepCompiled } from "../../platform/compile-cache.ts";
 
 const [role, configFile, node, killAt] = process.argv.slice(2);
 const config = JSON.parse(readFileSync(configFile ?? "", "utf8")) as Config;
 const stop = new AbortController();
 process.on("SIGTERM", () => stop.abort());
 const logger = pino({ base: { role: `${role ?? ""}${node ?? ""}` } }, pino.destination({ dest: 2, sync: true }));
-const shared = { config, logger, clock: systemClock, random: systemRandom, signal: stop.signal, onReady: () => process.send?.("ready") };
+const shared = { config, logger, clock: systemClock, random: systemRandom, signal: stop.signal, onReady };
+function onReady(): void {
+  process.send?.("ready");
+  keepCompiled();
+}
 
 function step(reached: string): void {
   if (reached === killAt) process.kill(process.pid, "SIGKILL");

@@ -15,6 +15,7 @@ import type { Journal } from "../../journal/journal.ts";
 import type { ForkApplier } from "../applier-channel.ts";
 import { openGateway } from "../gateway.ts";
 import { TEST_TOKEN, testConfig } from "./gateway-fixture.ts";
+import { keepCompiled } from "../../platform/compile-cache.ts";
 
 /** What the parent hears. */
 export type GatewayTold = { readonly port: number } | { readonly step: string } | { readonly toApplier: ToApplier };
@@ -77,3 +78,4 @@ process.on("SIGTERM", () => void gateway.close().then(() => process.exit(0)));
 await gateway.app.listen({ host: "127.0.0.1", port: 0 });
 const address = gateway.app.server.address();
 process.send?.({ port: typeof address === "object" ? address?.port : undefined });
+keepCompiled();

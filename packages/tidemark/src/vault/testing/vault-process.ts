@@ -10,6 +10,7 @@ import type { VaultStep } from "../vault.ts";
 import { Vault } from "../vault.ts";
 import { FixedSource } from "../wal-source.ts";
 import { testLogger } from "./running-vault.ts";
+import { keepCompiled } from "../../platform/compile-cache.ts";
 
 interface Order {
   readonly directory: string;
@@ -41,6 +42,7 @@ try {
   });
   process.on("message", ({ revoke }: { revoke: Epoch }) => void vault.revoke(revoke).then((vote) => process.send?.({ vote })));
   process.send?.({ identity: vault.file.identity });
+  keepCompiled();
   await vault.run(stop.signal);
   await vault.close();
   process.exit(0);
