@@ -1,3 +1,4 @@
+import type { Timer } from "@tidemark/kernel/clock";
 import { assert, TidemarkError } from "@tidemark/kernel/errors";
 import type { ApplyWorld, RunControl, RunEnd, RunReign } from "./apply-world.ts";
 import type { JournalRecord } from "../journal/journal.ts";
@@ -35,6 +36,8 @@ export class ApplyRun implements RunControl {
   /** The positions are read: the barrier's session is free for questions between barriers. */
   #started = false;
   #healingFrom = 0n;
+  /** When the workers look for lanes again though nothing has changed. */
+  #alarm: { readonly atMs: number; readonly timer: Timer } | undefined;
 
   /** @param sessions at least two; the first is the barrier's, the others apply. */
   constructor(world: ApplyWorld, sessions: readonly DatabaseSession[], reign: RunReign) {
@@ -99,6 +102,17 @@ export class ApplyRun implements RunControl {
     this.#feedWakeup.ring();
   }
 
+  wakeAt(atMs: number): void {
+    if (this.#alarm !== undefined && this.#alarm.atMs <= atMs) return;
+    this.#alarm?.timer.clear();
+    const { clock } = this.world;
+    const ring = (): void => {
+      this.#alarm = undefined;
+      this.#wakeup.ring();
+    };
+    this.#alarm = { atMs, timer: clock.setTimer(Math.max(0, atMs - clock.monotonicMs()), ring) };
+  }
+
   get isOver(): boolean {
     return this.#end !== undefined;
   }
@@ -107,6 +121,7 @@ export class ApplyRun implements RunControl {
     if (this.#end !== undefined) return;
     this.#end = end;
     this.#ending.abort(new Error("the run is over"));
+    this.#alarm?.timer.clear();
     if (end.kind !== "stopped") for (const session of this.#sessions) session.abandon();
     this.wake();
   }

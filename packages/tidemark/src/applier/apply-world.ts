@@ -65,6 +65,8 @@ export interface RunControl {
   finish(end: RunEnd): void;
   /** Lanes have changed: whoever waits for one looks again. */
   wake(): void;
+  /** Wakes at a moment of the monotonic clock at the latest. */
+  wakeAt(atMs: number): void;
   /** R14: a commit with proof covers the lane; one without waits for a barrier. */
   announce(lane: PartitionLane, facts: CommitFacts): void;
   announceState(): void;

@@ -4,6 +4,7 @@ import type { PartitionProgress } from "./apply-rules.ts";
 import type { PositionMove } from "./database.ts";
 import { DeadLetterBook } from "./dead-letter-book.ts";
 import type { DecodedRecord } from "./decoded-record.ts";
+import { beginsAtMs } from "./lane-pace.ts";
 import { PartitionLane } from "./partition-lane.ts";
 import type { LoadedPositions } from "./position-load.ts";
 import { BASE_PARTITION } from "./schema.ts";
@@ -48,9 +49,7 @@ export class LaneBoard {
 
   /** Nothing in hand and nobody at work. */
   get quiet(): boolean {
-    if (this.#inHand > 0) return false;
-    for (const lane of this.lanes.values()) if (lane.busy) return false;
-    return true;
+    return this.#inHand === 0 && !this.#atWork();
   }
 
   /** Puts a record in its lane, unless the lane is past it. */
@@ -75,17 +74,33 @@ export class LaneBoard {
     this.#bytesInHand -= bytes;
   }
 
-  /** The lane that has waited longest of those that can go on; `mayJudge` says so of those that are held. */
-  next(nowMs: number, mayJudge: (lane: PartitionLane) => boolean): PartitionLane | undefined {
+  /**
+   * The lane that has waited longest of those that can go on; `mayJudge` says so of those that are held. Without one, when to look
+   * again for those that gather a batch.
+   */
+  next(nowMs: number, mayJudge: (lane: PartitionLane) => boolean): { readonly lane?: PartitionLane; readonly againMs?: number } {
+    const othersAtWork = this.#atWork();
+    let againMs = Infinity;
     for (const lane of this.lanes.values()) {
       if (lane.busy || lane.length === 0 || lane.notBeforeMs > nowMs) continue;
       if (lane.isHeld && !mayJudge(lane)) continue;
+      const beginsMs = beginsAtMs(lane, othersAtWork);
+      if (beginsMs > nowMs) {
+        againMs = Math.min(againMs, beginsMs);
+        continue;
+      }
       // The map is in the order of the last turns.
       this.lanes.delete(lane.partition);
       this.lanes.set(lane.partition, lane);
-      return lane;
+      lane.beganMs = nowMs;
+      return { lane };
     }
-    return undefined;
+    return againMs === Infinity ? {} : { againMs };
+  }
+
+  #atWork(): boolean {
+    for (const lane of this.lanes.values()) if (lane.busy) return true;
+    return false;
   }
 
   /** How all lanes but one stand. */

@@ -35,8 +35,10 @@ export class LaneWorker {
   async work(): Promise<void> {
     const { board, world } = this.#run;
     while (!this.#run.isOver) {
-      const lane = this.#isPaused() ? undefined : board.next(world.clock.monotonicMs(), (candidate) => this.#mayJudge(candidate));
+      const turn = this.#isPaused() ? {} : board.next(world.clock.monotonicMs(), (candidate) => this.#mayJudge(candidate));
+      const { lane, againMs } = turn;
       if (lane === undefined) {
+        if (againMs !== undefined) this.#run.wakeAt(againMs);
         await this.#wakeup.wait();
         continue;
       }

@@ -33,6 +33,8 @@ export class PartitionLane {
   decided: Decided | undefined;
   /** Not before this moment of the monotonic clock. */
   notBeforeMs = 0;
+  /** When its last transaction began, on the monotonic clock. */
+  beganMs = -Infinity;
   /** Committed and not yet announced: a commit without proof came (R14). */
   unannounced = false;
   answers: WriteAnswer[] = [];
@@ -40,6 +42,7 @@ export class PartitionLane {
   positionAtBarrier: Sequence;
   #queue: DecodedRecord[] = [];
   #head = 0;
+  #awaited = 0;
   #batchWrites = 128;
   /** COMMIT failed: batches are halved until the write is found, up to this record. */
   #halving: { writes: number; upTo: Sequence } | undefined;
@@ -55,6 +58,16 @@ export class PartitionLane {
 
   get length(): number {
     return this.#queue.length - this.#head;
+  }
+
+  /** Records in hand whose writer waits until they are applied. */
+  get awaited(): number {
+    return this.#awaited;
+  }
+
+  /** It has a write to find, to judge or to bury. */
+  get troubled(): boolean {
+    return this.suspect !== undefined || this.decided !== undefined || this.#halving !== undefined;
   }
 
   get head(): DecodedRecord | undefined {
@@ -74,6 +87,7 @@ export class PartitionLane {
 
   push(record: DecodedRecord): void {
     this.#queue.push(record);
+    if (isAwaited(record)) this.#awaited++;
   }
 
   *records(): Generator<DecodedRecord> {
@@ -129,7 +143,11 @@ export class PartitionLane {
 
   #drop(records: number): number {
     let bytes = 0;
-    for (let i = 0; i < records; i++) bytes += this.#queue[this.#head + i]?.record.payload.length ?? 0;
+    for (let i = 0; i < records; i++) {
+      const gone = this.#queue[this.#head + i];
+      bytes += gone?.record.payload.length ?? 0;
+      if (gone !== undefined && isAwaited(gone)) this.#awaited--;
+    }
     this.#head += records;
     if (this.#head > 4_096 || this.#head >= this.#queue.length) {
       this.#queue = this.#queue.slice(this.#head);
@@ -137,4 +155,8 @@ export class PartitionLane {
     }
     return bytes;
   }
+}
+
+function isAwaited(item: DecodedRecord): boolean {
+  return item.kind === "write" && item.write.rows === true;
 }
