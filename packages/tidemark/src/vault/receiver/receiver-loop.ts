@@ -22,6 +22,8 @@ import type { RestartScan } from "./restart-scan.ts";
 import { scanAfterRestart } from "./restart-scan.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import type { ServerSession } from "./server-session.ts";
+import { awaitPromotion } from "./await-promotion.ts";
+import { passesByItself } from "./passing-troubles.ts";
 import { openSession } from "./server-session.ts";
 import { SQLSTATE, createSlot, dropSlot, slotInUse, sqlstateOf } from "./vault-slot.ts";
 import type { SharedFrontier } from "./shared-frontier.ts";
@@ -36,15 +38,6 @@ const MOST_PAUSE_MS = 2_000;
 const MOST_WAIT_MS = 250;
 /** Steps of planning in one connection; each changes what the next one sees. More means that server and vault contradict each other. */
 const MOST_STEPS = 16;
-
-/** What passes by itself; everything else is the server's or the vault's to be looked at. */
-const WAITS: ReadonlySet<string> = new Set([
-  "TM-PG-CONNECTION",
-  "TM-VAULT-SLOT-IN-USE",
-  "TM-VAULT-OLD-TIMELINE",
-  "TM-VAULT-OLD-EPOCH",
-  "TM-VAULT-UNSURE",
-]);
 
 export interface ReceiverOptions {
   readonly directory: string;
@@ -138,7 +131,7 @@ export class Receiver {
       } catch (error) {
         if (!(error instanceof TidemarkError) || error.code === "TM-VAULT-FAIL-STOP") throw error;
         if (signal.aborted) break;
-        const waits = WAITS.has(error.code);
+        const waits = passesByItself(error.code);
         host.report({ state: waits ? "waiting" : "refused", code: error.code, why: error.message, ...rangeOf(error) });
         if (said !== error.code) logger.warn({ err: error, node: target.node }, "does not receive");
         said = error.code;
@@ -152,8 +145,14 @@ export class Receiver {
 
   async #attempt(target: ReceiverTarget, signal: AbortSignal): Promise<void> {
     this.#checkEpoch(target);
-    const session = await openSession(target, { applicationName: this.#file.identity, clock: this.#options.clock, signal });
+    let session = await openSession(target, { applicationName: this.#file.identity, clock: this.#options.clock, signal });
     try {
+      session = await awaitPromotion(session, {
+        judge: async ({ server }) => refusal({ local: await this.#local(), expected: expectedOf(target), server }),
+        report: (refused) => this.#options.host.report({ state: "waiting", code: refused.code, why: refused.why }),
+        clock: this.#options.clock,
+        signal,
+      });
       await this.#judgeServer(session, target);
       await this.#planAndStream(session, target, signal);
     } finally {

@@ -44,6 +44,11 @@ export async function openSession(
   }
 }
 
+/** What the server says of itself by now, on the same connection. */
+export function lookAgain({ connection, applicationName }: ServerSession): Promise<ServerSession> {
+  return greet(connection, applicationName);
+}
+
 async function greet(connection: ReplicationConnection, applicationName: string): Promise<ServerSession> {
   if (connection.serverMajor < OLDEST_MAJOR)
     throw new TidemarkError("TM-PG-VERSION", `the server is of version ${connection.serverMajor}, older than PostgreSQL ${OLDEST_MAJOR}`);
